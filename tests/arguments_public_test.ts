@@ -214,6 +214,37 @@ async function outcome(call: () => unknown): Promise<unknown> {
   }
 }
 
+/** What takes any number of arguments, or is not checked, and why. */
+const takesMore: readonly RegExp[] = [
+  /^new \w*Error$/, // Error's own.
+  /^new nn\.Sequential$|^einsum$|^(Tensor#)?slice$|^Tensor#(reshape|view|permute|expand|repeat)$/, // As many as there are.
+  /^new (\w+Methods|Tensor)$/, // Made by functions alone.
+  /^GPT2#stamp/, // No part of the face.
+  /^(nn\.isParameter|throwIfAborted)$/, // A question; nothing to be aborted.
+  /^landscapes\.\w+\.value$|^step2d$|^tabular\.(badge|rangePosition|zScore)$/, // Arithmetic on numbers.
+];
+
+/** PyTorch's options that are none here, and calls with too much. */
+const surplus: readonly [(x: Tensor) => unknown, RegExp][] = [
+  [(x) => (x.matmul as Call)(x, { transposeB: true }), /matmul: \{ transposeB: true \} has no effect/],
+  [(x) => (x.exp as Call)(2), /exp: 2 has no effect, as it takes no arguments; leave it out$/],
+  [
+    (x) => (nn.parameter as Call)(x, { requiresGrad: false }),
+    /parameter: .* it takes 1 argument at most; leave/,
+  ],
+  [
+    () => new (nn.ReLU as unknown as new (o: object) => unknown)({ inplace: true }),
+    /ReLU: \{ inplace: true \}/,
+  ],
+  [() => new (nn.SiLU as unknown as new (o: string) => unknown)("x"), /SiLU: "x" has no effect/],
+  [(x) => (x.reshape as Call)([2], { copy: true }), /reshape: \{ copy: true \} has no effect behind a list/],
+  [() => (ft.arange as Call)(0, 5, 1, { dtype: "f32" }, 1), /arange: 1 has no effect/],
+  [() => (ft.arange as Call)(5, { dtype: "f32" }, 1), /arange: 1 has no effect, as it takes 2 arguments/],
+  [() => (ft.randint as Call)(5, [2], {}, 1), /randint: 1 has no effect/],
+  [() => (ft.eye as Call)(2, {}, 3), /eye: 3 has no effect/],
+  [(x) => (ft.mul as Call)(x, x, undefined, 3), /mul: 3 has no effect, as it takes 2 arguments at most/],
+];
+
 /** Rooms whose functions speak for themselves: no message of theirs begins with another function's name. */
 const named =
   /^(tabular\.(accuracy|auc|brier|classReport|confusionMatrix|expectedCalibrationError|logLoss|macroF1|mae|r2|reliability|rmse)|optim\.schedules\.\w+|(Tensor#)?(amax|amin|argsort|clamp|gather|indexSelect|max|mean|min|norm|prod|sort|sum|topk)|any|all|std)$/;
@@ -253,6 +284,38 @@ describe("arguments of the public face", () => {
       }
     }
     assertEquals(raw, []);
+  });
+
+  it("are refused beyond those that a function takes, but for what map and reduce add", async () => {
+    const model = new ft.GPT2({ vocabSize: 4, nPositions: 8, nEmbd: 4, nLayer: 1, nHead: 1 });
+    const linear = (): nn.Linear => new nn.Linear(2, 2), characters = ft.CharTokenizer.from("abc");
+    const methods = [
+      ...methodsOf("Linear", linear),
+      ...methodsOf("SGD", () => new optim.SGD(linear().parameters(), { lr: 1 })),
+      ...methodsOf("Generator", () => new Generator(1)),
+      ...methodsOf("Sequential", () => new nn.Sequential()),
+      ...methodsOf("CharTokenizer", () => characters),
+      ...methodsOf("GPT2", () => model),
+    ];
+    const passed: string[] = [];
+    let refused = 0;
+    for (const [name, call] of [...all, ...methods]) {
+      if (takesMore.some((names) => names.test(name))) continue;
+      const error = await outcome(() => call(...new Array(9).fill(undefined), { qqxx: 1 }));
+      if (/: \{ qqxx: 1 \} has no effect, as it takes (no|\d) /.test(String(error))) refused++;
+      else passed.push(`${name}: ${error}`);
+    }
+    assertEquals(passed, []);
+    assert(refused > 500, `${refused}`);
+    const x = tensor([1, -2]), xs = [x, tensor([3, -4]), tensor([5, 6])];
+    assertEquals(await Promise.all(xs.map(ft.relu).map((y) => y.toArray())), [[1, 0], [3, 0], [5, 6]]);
+    assertEquals(await Promise.all(xs.map(ft.round).map((y) => y.toArray())), [[1, -2], [3, -4], [5, 6]]);
+    for (const f of [ft.add, ft.sub, ft.mul, ft.maximum] as ((a: Tensor, b: Tensor) => Tensor)[]) {
+      assertEquals(await xs.reduce(f).toArray(), await f(f(xs[0], xs[1]), xs[2]).toArray());
+    }
+    const isMapped = /; to map a list write \(x\) => softmax\(x\)$/;
+    assertMatch(String(await outcome(() => xs.map(ft.softmax))), isMapped);
+    for (const [call, message] of surplus) assertMatch(String(await outcome(() => call(x))), message);
   });
 
   it("are told by the name of what was called", async () => {

@@ -5,7 +5,7 @@ import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@st
 import { it } from "node:test";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
-import { compile } from "../mod.ts";
+import { compile, DTypeError, Generator } from "../mod.ts";
 import { assertClose, eachDevice, numbersOf, rounded } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
@@ -17,6 +17,55 @@ eachDevice((device) => {
     assertEquals(await t.slice([4, -100, -3]).toArray(), [4, 1]);
     assertEquals(await t.slice([-100, 100]).toArray(), [0, 1, 2, 3, 4, 5]);
     assertEquals(await t.slice([3, 1]).toArray(), []);
+  });
+
+  it("scales what is added, and rounds quotients and decimals, as PyTorch's options say", async () => {
+    const random = new Generator(12), draw = (): number => Math.round((random.uniform() * 40 - 20) * 64) / 64;
+    const a = Array.from({ length: 64 }, draw), b = a.map(() => draw() || 1), k = draw();
+    const [x, y] = [a, b].map((list) => tensor(list, { device })),
+      whole = (list: number[]): number[] => list.map((n) => Math.trunc(n) || 3);
+    const [i, j] = [a, b].map((list) => tensor(whole(list), { device, dtype: "i32" }));
+    const each = (f: (a: number, b: number) => number, [p, q] = [a, b]): number[] =>
+      p.map((n, at) => f(n, q[at]));
+    const both: [number[], number[]] = [whole(a), whole(b)];
+    assertEquals(await numbersOf(x.add(y, { alpha: k })), each((a, b) => Math.fround(a + k * b)));
+    assertEquals(await numbersOf(F.sub(x, 3, { alpha: k })), each((a) => Math.fround(a - 3 * k)));
+    assertEquals(await numbersOf(i.sub(j, { alpha: -3 })), each((a, b) => a + 3 * b, both));
+    assertClose(
+      await numbersOf(F.div(x, y, { roundingMode: "trunc" })),
+      each((a, b) => Math.trunc(Math.fround(a / b))),
+      "trunc",
+    );
+    assertClose(
+      await numbersOf(F.div(x, y, { roundingMode: "floor" })),
+      each((a, b) => Math.floor(a / b)),
+      "floor",
+    );
+    for (const [mode, f] of [["trunc", Math.trunc], ["floor", Math.floor]] as const) {
+      const z = i.div(j, { roundingMode: mode });
+      assertStrictEquals(z.dtype, "i32");
+      assertEquals((await numbersOf(z)).map((n) => n + 0), each((a, b) => f(a / b) + 0, both));
+    }
+    assertStrictEquals(i.div(j, { roundingMode: null }).dtype, "f32");
+    for (const decimals of [2, 1, 0, -1]) {
+      const power = 10 ** decimals,
+        even = (n: number): number => {
+          const low = Math.floor(n);
+          return n - low === 0.5 ? low + low % 2 : Math.round(n);
+        };
+      assertClose(
+        await numbersOf(x.round({ decimals })),
+        a.map((n) => even(n * power) / power),
+        `${decimals} decimals`,
+      );
+    }
+    assertThrows(() => i.add(j, { alpha: 0.5 }), DTypeError, "add: alpha is 0.5, expected a whole number");
+    assertThrows(() => i.round({ decimals: 1 }), DTypeError, "round: decimals is 1, and integers have none");
+    assertThrows(
+      () => i.div(0, { roundingMode: "trunc" }),
+      DTypeError,
+      "div: integers have no quotient by 0",
+    );
   });
 
   it("reduces nothing and one number", async () => {

@@ -171,7 +171,12 @@ describe("ferrotype sweep", () => {
 
   it("removes and replaces nothing that it did not make, wherever in its folder it is", async () => {
     const args = (out: string, ...more: string[]): string[] =>
-      sweep(out, "--search", "lr=0.1,0.2", "--n-embd", "4", "--steps", "2", "--trials", "2", ...more);
+      sweep(
+        out,
+        ...["--search", "lr=0.1,0.2,0.3", "--n-embd", "4", "--steps", "2"],
+        ...(more.includes("--trials") ? [] : ["--trials", "2"]),
+        ...more,
+      );
     const put = (out: string, path: string): void => {
       mkdirSync(dirname(at(out, path)), { recursive: true });
       writeFileSync(at(out, path), "mine");

@@ -6,12 +6,41 @@
  *
  * @module
  */
-import { OptionError } from "./errors.ts";
+import { FerrotypeError, OptionError } from "./errors.ts";
 import { show } from "./show.ts";
 
 /** @throws {OptionError} when `value`, which is called `name` in the message, is not what is `expected`. */
 export function demand(what: string, name: string, value: unknown, isIt: boolean, expected: string): void {
   if (!isIt) throw new OptionError(`${what}: ${name} is ${show(value)}, expected ${expected}`);
+}
+
+/**
+ * Whether `args` are what `map`, `forEach` and their like (`count` 1) or `reduce` (2) give: after what is meant an index, and
+ * the list that has the last of it there.
+ */
+export function areCallback(args: IArguments, count: number): boolean {
+  const list: unknown = args[count + 1];
+  return args.length === count + 2 && Array.isArray(list) && Object.is(list[args[count]], args[count - 1]);
+}
+
+/**
+ * Refuses what a function would not look at: JavaScript passes it over without a word, be it a misspelt call or an option
+ * of another library's. Every public function begins with this. `xs.map(relu)` and `xs.reduce(add)` may stand, where one or
+ * two arguments (`called`, by default `most`) are what the function is about.
+ * @throws {OptionError} for an argument beyond the `most` that `what` takes, unless it is undefined.
+ */
+export function demandNoMore(args: IArguments, most: number, what: string, called: number = most): void {
+  if (args.length > most) refuseMore(args, most, what, called);
+}
+
+function refuseMore(args: IArguments, most: number, what: string, called: number): void {
+  const given = [...args], more = given.slice(most).find((value) => value !== undefined);
+  if (more === undefined || called > 0 && areCallback(args, called)) return;
+  const takes = most === 0 ? "no arguments" : `${most} argument${most > 1 ? "s" : ""} at most`;
+  const instead = args.length > 2 && Array.isArray(given.at(-1))
+    ? `to map a list write (x) => ${what}(x)`
+    : "leave it out";
+  throw new OptionError(`${what}: ${show(more)} has no effect, as it takes ${takes}; ${instead}`);
 }
 
 /** @throws {OptionError} for what cannot be called. */
@@ -50,4 +79,25 @@ function isIterable(value: unknown): boolean {
   if (typeof value === "string") return true;
   return typeof value === "object" && value !== null &&
     (Symbol.iterator in value || Symbol.asyncIterator in value);
+}
+
+/**
+ * What `f` gives. An error of this package that begins with another function's name begins with `what` instead: whoever
+ * called `what` did not call the other.
+ */
+export function named<T>(what: string, f: () => T): T {
+  try {
+    const result = f();
+    return result instanceof Promise ? result.catch((error) => rename(what, error)) as T : result;
+  } catch (error) {
+    return rename(what, error);
+  }
+}
+
+function rename(what: string, error: unknown): never {
+  if (!(error instanceof FerrotypeError)) throw error;
+  const [prefix = ""] = /^(?:new )?[\w.]+: /.exec(error.message) ?? [];
+  if (prefix === `${what}: `) throw error;
+  const Kind = error.constructor as new (message: string, options: ErrorOptions) => FerrotypeError;
+  throw new Kind(`${what}: ${error.message.slice(prefix.length)}`, { cause: error });
 }

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { demandNoMore } from "./demand.ts";
 import { OptionError } from "./errors.ts";
 import { show } from "./show.ts";
 
@@ -165,17 +166,20 @@ export class Generator {
 
   /** A stream for `seed`, an integer in [0, 2^53). */
   constructor(seed: number) {
+    demandNoMore(arguments, 1, "Generator");
     this.#seed = checkSeed(seed);
   }
 
   /** Starts over with another seed. */
   seed(seed: number): void {
+    demandNoMore(arguments, 1, "seed");
     this.#seed = checkSeed(seed);
     this.#offset = 0;
   }
 
   /** Reserves `count` words for a device to fill; the block starts at a multiple of four. */
   reserve(count: number): GeneratorState {
+    demandNoMore(arguments, 1, "reserve");
     const start = Math.ceil(this.#offset / 4) * 4;
     this.#offset = start + count;
     return { seed: this.#seed, offset: start };
@@ -183,6 +187,7 @@ export class Generator {
 
   /** The next 32 random bits. */
   word(): number {
+    demandNoMore(arguments, 0, "word");
     onDraw?.();
     philox(this.#seed, Math.floor(this.#offset / 4), scratch);
     return scratch[this.#offset++ % 4];
@@ -190,26 +195,31 @@ export class Generator {
 
   /** The next uniform double in [0, 1), from 53 bits. */
   uniform(): number {
+    demandNoMore(arguments, 0, "uniform");
     return (this.word() * 2097152 + (this.word() >>> 11)) * 2 ** -53;
   }
 
   /** The next standard normal number. */
   normal(): number {
+    demandNoMore(arguments, 0, "normal");
     return toNormal(this.word());
   }
 
   /** An integer in [low, high), without bias that a test could find (53 random bits). */
   integer(low: number, high: number): number {
+    demandNoMore(arguments, 2, "integer");
     return low + Math.floor(this.uniform() * (high - low));
   }
 
   /** What {@link setState} takes to continue from here. */
   getState(): GeneratorState {
+    demandNoMore(arguments, 0, "getState");
     return { seed: this.#seed, offset: this.#offset };
   }
 
   /** Continues where `state` was taken. */
   setState(state: GeneratorState): void {
+    demandNoMore(arguments, 1, "setState");
     const seed = checkSeed(state?.seed);
     if (!Number.isSafeInteger(state.offset) || state.offset < 0) {
       throw new OptionError(`the offset of a generator is a whole number from 0, not ${show(state.offset)}`);

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { FerrotypeError, OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -86,6 +87,7 @@ export class Distributed {
    * @internal
    */
   constructor(join: Join) {
+    demandNoMore(arguments, 1, "Distributed");
     this.#join = join;
   }
 

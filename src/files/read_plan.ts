@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { OptionError, throwIfAborted } from "../core/errors.ts";
 import { abortSignal, callback, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -56,6 +57,7 @@ export class ReadPlan {
 
   /** A plan of `ranges`. */
   constructor(ranges: readonly ReadRange[]) {
+    demandNoMore(arguments, 1, "ReadPlan");
     this.ranges = ranges;
     this.bytes = ranges.reduce((sum, r) => sum + (r.end - r.begin), 0);
     this.wasted = this.bytes -

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
@@ -60,6 +60,7 @@ export class SafetensorsFile {
 
   /** Takes what {@link openFiles} found. */
   constructor(opened: OpenedFiles) {
+    demandNoMore(arguments, 1, "SafetensorsFile");
     const isOpen = Array.isArray(opened?.files) && opened.tensors !== undefined;
     demand("new Safetensors", "what is given", opened, isOpen, "what openSafetensors reads; call that");
     this.metadata = opened.metadata;
@@ -88,6 +89,7 @@ export class SafetensorsFile {
 
   /** Whether there is a tensor of this name. */
   has(name: string): boolean {
+    demandNoMore(arguments, 1, "has");
     return this.#tensors.find(name) !== undefined;
   }
 
@@ -96,6 +98,7 @@ export class SafetensorsFile {
    * @throws {FormatError} when there is none of this name.
    */
   info(name: string): TensorInfo {
+    demandNoMore(arguments, 1, "info");
     const info = this.#tensors.find(name);
     if (info) return info;
     const some = this.names.slice(0, 5).map(quote).join(", ");
@@ -110,6 +113,7 @@ export class SafetensorsFile {
    * @throws {FormatError} when there is none of this name.
    */
   view(name: string): TensorView {
+    demandNoMore(arguments, 1, "view");
     const info = this.info(name), file = this.#files.get(info.file)!;
     return new TensorView(file, info, info.shape, info.begin, info.byteLength);
   }
@@ -119,6 +123,7 @@ export class SafetensorsFile {
    * @throws {FormatError} for a name that is not there.
    */
   plan(names: readonly string[] = this.names, options: ReadPlanOptions = {}): ReadPlan {
+    demandNoMore(arguments, 2, "plan");
     return planReads(names.map((name) => this.info(name)), options);
   }
 
@@ -127,12 +132,14 @@ export class SafetensorsFile {
     what: ReadPlan | readonly string[] = this.names,
     options: RunReadsOptions = {},
   ): AsyncGenerator<ReadTensor, void, undefined> {
+    demandNoMore(arguments, 2, "read");
     checkOptions("read", options, runReadsOptions);
     return runReads(what instanceof ReadPlan ? what : this.plan(what), this.#files, options);
   }
 
   /** Closes every file. Views can no longer be read. */
   async close(): Promise<void> {
+    demandNoMore(arguments, 0, "close");
     await Promise.all([...this.#files.values()].map((file) => file.close()));
   }
 

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isQuantized, quantBlock } from "../core/dtype.ts";
 import { FerrotypeError, ShapeError } from "../core/errors.ts";
@@ -99,6 +100,7 @@ export class TensorView {
 
   /** A view of `byteLength` bytes from byte `begin` of `file`. */
   constructor(file: OpenFile, info: TensorInfo, shape: readonly number[], begin: number, byteLength: number) {
+    demandNoMore(arguments, 5, "TensorView");
     this.#file = file;
     this.info = info;
     this.shape = shape;

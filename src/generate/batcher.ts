@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { demandNumbers } from "../core/demand.ts";
+import { demandNoMore, demandNumbers } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
 import { slice, sliceFrom, turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
@@ -152,6 +152,7 @@ export class Batcher<C extends LanguageModelCache> {
 
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
+    demandNoMore(arguments, 2, "Batcher");
     const { maxBatch = 16, prefillChunk = 512, formatSeconds = Infinity } = checkOptions(
       "Batcher",
       options,
@@ -180,6 +181,7 @@ export class Batcher<C extends LanguageModelCache> {
     asked: ResolvedOptions,
     client = "",
   ): AsyncGenerator<TokenStep, TokensResult> {
+    demandNoMore(arguments, 3, "submit");
     demandNumbers("submit", prompt, "the prompt");
     demandResolved("submit", asked);
     const options = forPrompt(asked, prompt.length);

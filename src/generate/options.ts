@@ -7,7 +7,7 @@
  * @module
  */
 import { checkOption } from "../core/options.ts";
-import { demand, demandNumbers, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandNumbers, demandRecord } from "../core/demand.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import { hint } from "../core/nearest.ts";
 import type { Option } from "../core/options.ts";
@@ -328,6 +328,7 @@ export function resolveOptions(
   options: GenerateOptions,
   modelOptions: GenerateOptions = {},
 ): ResolvedOptions {
+  demandNoMore(arguments, 2, "resolveOptions");
   const given = readOptions(options, "generate"), defaults = readOptions(modelOptions, "generationConfig");
   try {
     return settle(given, defaults);

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 
@@ -65,6 +65,7 @@ export class PrefixStore<C extends LanguageModelCache> {
 
   /** `weights` are what the positions were computed with: when they change, the store is emptied. */
   constructor(weights: () => readonly Versioned[]) {
+    demandNoMore(arguments, 1, "PrefixStore");
     demandFunction("PrefixStore", weights, "weights");
     this.#weights = weights;
   }

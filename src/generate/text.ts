@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { readyToHold } from "../ops/blocks.ts";
 import type { DecodeStream, Tokenizer } from "../text/mod.ts";
@@ -70,6 +70,7 @@ export async function* generatePieces<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
+  demandNoMore(arguments, 4, "generatePieces");
   demandGeneration("generatePieces", model, tokenizer, promptIds, options);
   const tokens = generateTokens(model, promptIds, await constrainedSoon(options, tokenizer));
   return yield* textOfTokens(tokens, tokenizer, promptIds, options);
@@ -99,6 +100,7 @@ export async function* textOfTokens(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
+  demandNoMore(arguments, 4, "textOfTokens");
   demand("textOfTokens", "tokens", tokens, typeof tokens?.next === "function", "what generateTokens gives");
   demandRecord("textOfTokens", options, "the options", "what resolveOptions gives");
   demand("textOfTokens", "stop", options.stop, Array.isArray(options.stop), "a list of texts");
@@ -159,6 +161,7 @@ export async function* generateText<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<string, GenerationResult> {
+  demandNoMore(arguments, 4, "generateText");
   const pieces = generatePieces(model, tokenizer, promptIds, options);
   try {
     for (;;) {
@@ -184,6 +187,7 @@ export async function generateWhole<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): Promise<GenerationResult> {
+  demandNoMore(arguments, 4, "generateWhole");
   return await runToEnd(generatePieces(model, tokenizer, promptIds, options));
 }
 
@@ -196,6 +200,7 @@ export async function generateWhole<C extends LanguageModelCache>(
 export async function runToEnd(
   pieces: AsyncGenerator<TokenPiece, GenerationResult>,
 ): Promise<GenerationResult> {
+  demandNoMore(arguments, 1, "runToEnd");
   demand("runToEnd", "pieces", pieces, typeof pieces?.next === "function", "what generatePieces gives");
   for (;;) {
     const step = await pieces.next();
@@ -217,6 +222,7 @@ export async function generateMany<C extends LanguageModelCache>(
   promptIds: readonly number[],
   asked: ResolvedOptions,
 ): Promise<GenerationResult[]> {
+  demandNoMore(arguments, 4, "generateMany");
   demandGeneration("generateMany", model, tokenizer, promptIds, asked);
   const options = forPrompt(asked, promptIds.length),
     { numReturnSequences: count, maxNewTokens } = options;

@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
@@ -78,6 +79,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   prompt: readonly number[],
   asked: ResolvedOptions,
 ): AsyncGenerator<TokenStep, TokensResult> {
+  demandNoMore(arguments, 3, "generateTokens");
   demandGeneration("generateTokens", model, null, prompt, asked);
   const given = asked.cache as C | undefined;
   const options = forPrompt(asked, (given?.ids.length ?? 0) + prompt.length);

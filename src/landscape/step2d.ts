@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -91,6 +91,7 @@ const newtonSchulz = iterate(1);
  * @category Landscapes
  */
 export function state2d(x: number, y: number): Float64Array {
+  demandNoMore(arguments, 2, "state2d");
   demand("state2d", "x", x, typeof x === "number", "a number");
   demand("state2d", "y", y, typeof y === "number", "a number");
   const state = new Float64Array(7);

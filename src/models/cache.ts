@@ -4,7 +4,7 @@
  * @module
  */
 import { whole } from "../core/kinds.ts";
-import { demandRecord } from "../core/demand.ts";
+import { demandNoMore, demandRecord } from "../core/demand.ts";
 import { byteSize } from "../core/dtype.ts";
 import { checkOption, checkOptions } from "../core/options.ts";
 import { KVCache, type LayerOptions } from "../nn/mod.ts";
@@ -52,6 +52,7 @@ export class CausalCache {
 
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(sizes: CacheSizes, batch: number, capacity: number, options: LayerOptions = {}) {
+    demandNoMore(arguments, 4, "CausalCache");
     demandRecord("createCache", sizes, "sizes", "{ layers, heads, width }");
     const { layers, heads, width } = sizes;
     checkOption("createCache", "layers", layers, whole(1));

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
@@ -105,6 +106,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * @throws {DTypeError} for other dtypes.
    */
   createCache(batch = 1, capacity: number = this.contextLength, options: { dtype?: CacheDType } = {}): C {
+    demandNoMore(arguments, 3, "createCache");
     for (const [name, value] of Object.entries({ batch, capacity })) {
       if (!Number.isInteger(value) || value < 1) {
         throw new OptionError(`createCache: ${name} is ${show(value)}, expected a whole number above 0`);
@@ -131,6 +133,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     ids: Ids,
     options: { cache?: C | readonly C[]; lastOnly?: boolean } & SeenOptions = {},
   ): Tensor {
+    demandNoMore(arguments, 2, "forward");
     const { cache, attentionMask, positionIds, lastOnly } = checkOptions("forward", options, forwardOptions);
     const seen = attentionMask ?? positionIds ? { attentionMask, positionIds } : null;
     const caches = (cache === undefined ? [] : [cache].flat()) as unknown as readonly C[];
@@ -147,6 +150,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
 
   /** The program of a decoding step of one text as text: one line an operation, with its memory. */
   stepPlan(): string {
+    demandNoMore(arguments, 0, "stepPlan");
     const cache = this.createCache(), { training } = this;
     try {
       this.eval();
@@ -172,6 +176,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
    */
   hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
+    demandNoMore(arguments, 2, "hidden");
     const { cache, depth } = checkOptions("hidden", options, hiddenOptions);
     if (depth === undefined) return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
     if (cache) {
@@ -195,6 +200,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * of sum 1 (transformers' `output_attentions`). Computed for looking at: the layers themselves keep no such matrix.
    */
   attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
+    demandNoMore(arguments, 2, "attentions");
     const { layers = Array.from({ length: this.depth }, (_, i) => i) } = checkOptions(
       "attentions",
       options,
@@ -231,6 +237,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * of {@link forward} that say what positions see, with targets alone.
    */
   loss(ids: Ids, targets?: Ids, options: ModelLossOptions = {}): Tensor {
+    demandNoMore(arguments, 3, "loss");
     const { attentionMask, positionIds, ...objective } = checkOptions("loss", options, lossOptions);
     const seen = attentionMask ?? positionIds ? { attentionMask, positionIds } : null;
     if (seen && targets === undefined) {
@@ -259,6 +266,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
 
   /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
   ids(ids: Ids): Tensor {
+    demandNoMore(arguments, 1, "ids");
     return idsAsTensor(this.title, this, ids);
   }
 
@@ -275,6 +283,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * @throws {ShapeError} for an id outside the vocabulary.
    */
   checkIds(ids: Iterable<number>): void {
+    demandNoMore(arguments, 1, "checkIds");
     checkIds(this.title, this.vocabSize, ids);
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandNumbers } from "../core/demand.ts";
+import { demand, demandNoMore, demandNumbers } from "../core/demand.ts";
 import { dropout, gelu, relu, sigmoid, silu, softmax, tanh, type Tensor } from "../ops/mod.ts";
 import { tidy } from "../tensor/mod.ts";
 import { OptionError } from "../core/errors.ts";
@@ -27,6 +27,7 @@ export class ReLU extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return relu(x);
   }
 }
@@ -41,6 +42,7 @@ export class GELU extends Module implements Layer {
 
   /** The exact form unless told. */
   constructor(options: { approximate?: "none" | "tanh" } = {}) {
+    demandNoMore(arguments, 1, "GELU");
     super();
     this.#approximate = checkOptions("GELU", options, geluOptions).approximate ?? "none";
   }
@@ -52,6 +54,7 @@ export class GELU extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return gelu(x, this.#approximate);
   }
 }
@@ -69,6 +72,7 @@ export class Tanh extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return tanh(x);
   }
 }
@@ -86,6 +90,7 @@ export class Sigmoid extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return sigmoid(x);
   }
 }
@@ -103,6 +108,7 @@ export class SiLU extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return silu(x);
   }
 }
@@ -117,6 +123,7 @@ export class Softmax extends Module implements Layer {
 
   /** The last axis unless told. */
   constructor(dim = -1) {
+    demandNoMore(arguments, 1, "Softmax");
     super();
     demand("Softmax", "dim", dim, Number.isInteger(dim), "a whole number");
     this.#dim = dim;
@@ -129,6 +136,7 @@ export class Softmax extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return softmax(x, this.#dim);
   }
 }
@@ -144,6 +152,7 @@ export class Dropout extends Module implements Layer {
 
   /** p 0.5 unless told. */
   constructor(p = 0.5) {
+    demandNoMore(arguments, 1, "Dropout");
     super();
     demand("Dropout", "p", p, typeof p === "number" && p >= 0 && p <= 1, "a probability from 0 to 1");
     this.p = p;
@@ -156,6 +165,7 @@ export class Dropout extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return dropout(x, this.p, this.training);
   }
 }
@@ -180,11 +190,13 @@ export class Sequential extends Module implements Layer {
 
   /** The layers, by their number. */
   override namedChildren(): [string, Module][] {
+    demandNoMore(arguments, 0, "namedChildren");
     return this.#layers.map((layer, i) => [String(i), layer]);
   }
 
   /** The last layer's output. */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return tidy(() => this.#layers.reduce((value, layer) => layer.forward(value), x));
   }
 }
@@ -214,6 +226,7 @@ const mlpOptions: OptionTable<MLPOptions> = {
 export class MLP extends Sequential {
   /** Widths from input to output, at least two. */
   constructor(widths: readonly number[], options: MLPOptions = {}) {
+    demandNoMore(arguments, 2, "MLP");
     demandNumbers("MLP", widths, "widths");
     if (widths.length < 2) {
       throw new OptionError(`MLP: needs the widths of input and output, not [${widths}]`);

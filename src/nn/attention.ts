@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -86,6 +87,7 @@ export class CausalSelfAttention extends Module {
    *   that heads do not divide.
    */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
+    demandNoMore(arguments, 3, "CausalSelfAttention");
     super();
     const { dropout = 0, attentionDropout = 0, scale, ...place } = checkOptions(
       "CausalSelfAttention",
@@ -115,6 +117,7 @@ export class CausalSelfAttention extends Module {
    *   does not fit.
    */
   forward(x: Tensor, cache?: KVCache, mask?: Tensor, residual?: Tensor): Tensor {
+    demandNoMore(arguments, 4, "forward");
     return this.attend(x, (q, k, v, options) => {
       const { keys, values } = cache ? cache.append(k, v) : { keys: k, values: v };
       return scaledDotProductAttention(q, keys, values, {
@@ -127,6 +130,7 @@ export class CausalSelfAttention extends Module {
 
   /** x [batch, time, width] → the same shape, by `attend`. `residual`, of the shape of x, is added. */
   attend(x: Tensor, attend: Attend, residual?: Tensor): Tensor {
+    demandNoMore(arguments, 3, "attend");
     const [batch, time, width] = x.shape;
     return tidy(() => {
       const [q, k, v] = this.#split(x);
@@ -139,6 +143,7 @@ export class CausalSelfAttention extends Module {
 
   /** How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1. */
   probabilities(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "probabilities");
     return tidy(() => {
       const [q, k] = this.#split(x);
       return probabilities(q, k, { scale: this.scale });

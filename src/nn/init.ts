@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOption } from "../core/options.ts";
@@ -24,6 +24,7 @@ let skipped = false;
  * @category Modules
  */
 export function withoutInit<T>(f: () => T): T {
+  demandNoMore(arguments, 1, "init.withoutInit");
   demandFunction("withoutInit", f);
   const before = skipped;
   skipped = true;
@@ -47,6 +48,7 @@ function fill(t: Tensor, make: () => Tensor): Tensor {
  * @category Modules
  */
 export function fans(t: Tensor): { fanIn: number; fanOut: number } {
+  demandNoMore(arguments, 1, "init.fans");
   demandTensor("fans", t, "t");
   if (t.shape.length < 2) {
     throw new ShapeError(`fans: a weight has at least 2 dims, not ${formatShape(t.shape)}`);
@@ -63,6 +65,7 @@ export function fans(t: Tensor): { fanIn: number; fanOut: number } {
  * @category Modules
  */
 export function uniform(t: Tensor, low = 0, high = 1): Tensor {
+  demandNoMore(arguments, 3, "init.uniform");
   demandTensor("init.uniform", t, "t");
   demandBounds("init.uniform", low, high);
   return fill(t, () => rand(t.shape, { device: t.device }).mul(high - low).add(low));
@@ -76,6 +79,7 @@ export function uniform(t: Tensor, low = 0, high = 1): Tensor {
  * @category Modules
  */
 export function normal(t: Tensor, mean = 0, std = 1): Tensor {
+  demandNoMore(arguments, 3, "init.normal");
   demandTensor("init.normal", t, "t");
   checkOption("init.normal", "mean", mean, aNumber);
   checkOption("init.normal", "std", std, fromZero);
@@ -89,6 +93,7 @@ export function normal(t: Tensor, mean = 0, std = 1): Tensor {
  * @category Modules
  */
 export function constant(t: Tensor, value: number): Tensor {
+  demandNoMore(arguments, 2, "init.constant");
   demandTensor("init.constant", t, "t");
   return fill(t, () => full(t.shape, value, { device: t.device, dtype: t.dtype }));
 }
@@ -100,6 +105,7 @@ export function constant(t: Tensor, value: number): Tensor {
  * @category Modules
  */
 export function zeros(t: Tensor): Tensor {
+  demandNoMore(arguments, 1, "init.zeros");
   return constant(t, 0);
 }
 
@@ -110,6 +116,7 @@ export function zeros(t: Tensor): Tensor {
  * @category Modules
  */
 export function ones(t: Tensor): Tensor {
+  demandNoMore(arguments, 1, "init.ones");
   return constant(t, 1);
 }
 
@@ -127,6 +134,7 @@ const around = (t: Tensor, std: number): Tensor => t.size === 0 ? t : normal(t, 
  * @category Modules
  */
 export function xavierUniform(t: Tensor, gain = 1): Tensor {
+  demandNoMore(arguments, 2, "init.xavierUniform");
   checkOption("init.xavierUniform", "gain", gain, fromZero);
   const { fanIn, fanOut } = fans(t);
   return within(t, gain * Math.sqrt(6 / (fanIn + fanOut)));
@@ -140,6 +148,7 @@ export function xavierUniform(t: Tensor, gain = 1): Tensor {
  * @category Modules
  */
 export function xavierNormal(t: Tensor, gain = 1): Tensor {
+  demandNoMore(arguments, 2, "init.xavierNormal");
   checkOption("init.xavierNormal", "gain", gain, fromZero);
   const { fanIn, fanOut } = fans(t);
   return around(t, gain * Math.sqrt(2 / (fanIn + fanOut)));
@@ -153,6 +162,7 @@ export function xavierNormal(t: Tensor, gain = 1): Tensor {
  * @category Modules
  */
 export function kaimingUniform(t: Tensor, a = 0): Tensor {
+  demandNoMore(arguments, 2, "init.kaimingUniform");
   checkOption("init.kaimingUniform", "a", a, aNumber);
   return within(t, Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fans(t).fanIn));
 }
@@ -165,6 +175,7 @@ export function kaimingUniform(t: Tensor, a = 0): Tensor {
  * @category Modules
  */
 export function kaimingNormal(t: Tensor, a = 0): Tensor {
+  demandNoMore(arguments, 2, "init.kaimingNormal");
   checkOption("init.kaimingNormal", "a", a, aNumber);
   return around(t, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fans(t).fanIn));
 }

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
@@ -35,6 +36,7 @@ export class KVCache {
    * @throws {DTypeError} for q8 where heads are not whole blocks of 32 wide, and for other dtypes.
    */
   constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
+    demandNoMore(arguments, 5, "KVCache");
     const { dtype = "f32" } = checkOptions("KVCache", options, layerOptions),
       shape = [batch, heads, capacity, width];
     if (!["f32", "f16", "bf16", "q8"].includes(dtype)) {
@@ -76,6 +78,7 @@ export class KVCache {
    * for each {@link length}.
    */
   positions(count: number): Tensor {
+    demandNoMore(arguments, 1, "positions");
     return tidy(() => {
       const options = { dtype: "i32", device: this.keys.device } as const;
       const [start] = perRun(1, () => {
@@ -88,6 +91,7 @@ export class KVCache {
 
   /** The next `count` positions, which count as filled from now on. */
   advance(count: number): Tensor {
+    demandNoMore(arguments, 1, "advance");
     const places = this.positions(count);
     this.fill(count);
     return places;
@@ -95,6 +99,7 @@ export class KVCache {
 
   /** The next `count` positions count as filled from now on: who calls this has written there. */
   fill(count: number): void {
+    demandNoMore(arguments, 1, "fill");
     const before = this.#length, capture = activeCapture();
     this.demandRoom(count);
     if (capture) {
@@ -109,6 +114,7 @@ export class KVCache {
    * @throws {ShapeError} where they do not fit.
    */
   demandRoom(count: number): void {
+    demandNoMore(arguments, 1, "demandRoom");
     const end = this.#length + count;
     if (end <= this.capacity) return;
     throw new ShapeError(
@@ -126,6 +132,7 @@ export class KVCache {
    * function does with them by {@link scaledDotProductAttention} is one program for any number of positions.
    */
   append(keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor } {
+    demandNoMore(arguments, 2, "append");
     const count = keys.shape[2];
     this.demandRoom(count);
     // Where gradients flow, or blocks are written, positions are known.
@@ -145,11 +152,13 @@ export class KVCache {
 
   /** Forgets the positions from `length` on. */
   truncate(length: number): void {
+    demandNoMore(arguments, 1, "truncate");
     this.length = Math.min(this.length, length);
   }
 
   /** Gives the memory back. */
   dispose(): void {
+    demandNoMore(arguments, 0, "dispose");
     this.keys.dispose();
     this.values.dispose();
   }

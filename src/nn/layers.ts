@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNumbers } from "../core/demand.ts";
+import { demandNoMore, demandNumbers } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
@@ -114,6 +114,7 @@ export class Linear extends Module implements Layer {
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
+    demandNoMore(arguments, 3, "Linear");
     super();
     const { bias = true, ...place } = checkOptions("Linear", options, linearOptions);
     demandSizes("Linear", { inFeatures, outFeatures });
@@ -128,6 +129,7 @@ export class Linear extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     const beside = besideOf(this), plain = (x: Tensor): Tensor => linear(x, this.weight, this.bias);
     return lowered(x, beside ? (x) => beside.product(x, plain) : plain);
   }
@@ -153,6 +155,7 @@ export class Conv1D extends Module implements Layer {
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
+    demandNoMore(arguments, 3, "Conv1D");
     super();
     checkOptions("Conv1D", options, layerOptions);
     demandSizes("Conv1D", { inFeatures, outFeatures });
@@ -170,6 +173,7 @@ export class Conv1D extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor, options: AffineOptions = {}): Tensor {
+    demandNoMore(arguments, 2, "forward");
     const beside = besideOf(this);
     return lowered(x, (x) => {
       if (!beside) return affine(x, this.weight, this.bias, options);
@@ -199,6 +203,7 @@ export class Embedding extends Module implements Layer {
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
+    demandNoMore(arguments, 3, "Embedding");
     super();
     const { paddingIdx = null, ...place } = checkOptions("Embedding", options, embeddingOptions);
     demandSizes("Embedding", { count, width });
@@ -219,6 +224,7 @@ export class Embedding extends Module implements Layer {
    *   does not fit.
    */
   forward(ids: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return embedding(ids, this.weight, this.#paddingIdx);
   }
 }
@@ -269,6 +275,7 @@ export class LayerNorm extends Module implements Layer {
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
   constructor(width: number, options: LayerOptions & { eps?: number; bias?: boolean } = {}) {
+    demandNoMore(arguments, 2, "LayerNorm");
     super();
     const { eps = 1e-5, bias = true, ...place } = checkOptions("LayerNorm", options, layerNormOptions);
     demandSizes("LayerNorm", { width });
@@ -284,6 +291,7 @@ export class LayerNorm extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return layerNorm(x, this.weight.shape, this.weight, this.bias, this.eps);
   }
 }
@@ -306,6 +314,7 @@ export class RMSNorm extends Module implements Layer {
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
   constructor(width: number, options: RMSNormOptions = {}) {
+    demandNoMore(arguments, 2, "RMSNorm");
     super();
     const { eps = null, unitOffset = false, ...place } = checkOptions("RMSNorm", options, rmsNormOptions);
     demandSizes("RMSNorm", { width });
@@ -321,6 +330,7 @@ export class RMSNorm extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     const { weight, eps } = this;
     return this.unitOffset
       ? tidy(() => rmsNorm(x, weight.shape, add(weight, 1), eps))
@@ -381,6 +391,7 @@ export class Conv1d extends Convolution implements Layer {
     kernelSize: number,
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
+    demandNoMore(arguments, 4, "Conv1d");
     super("Conv1d", { inChannels, outChannels }, [kernelSize], options);
   }
 
@@ -391,6 +402,7 @@ export class Conv1d extends Convolution implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return lowered(x, (x) => conv1d(x, this.weight, this.bias, this.options));
   }
 }
@@ -412,6 +424,7 @@ export class Conv2d extends Convolution implements Layer {
     kernelSize: number | readonly [number, number],
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
+    demandNoMore(arguments, 4, "Conv2d");
     const sides = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
     demandNumbers("Conv2d", sides, "kernelSize");
     if (sides.length !== 2) {
@@ -427,6 +440,7 @@ export class Conv2d extends Convolution implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
+    demandNoMore(arguments, 1, "forward");
     return lowered(x, (x) => conv2d(x, this.weight, this.bias, this.options));
   }
 }

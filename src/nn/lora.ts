@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -129,6 +129,7 @@ export class LoraLayer extends Module {
 
   /** A begins uniform in ±1/√in and B as 0, so that at first nothing is changed. */
   constructor(layer: Adaptable, options: LoraLayerOptions) {
+    demandNoMore(arguments, 2, "LoraLayer");
     super();
     const [from, to] = widthsOf(layer), { device } = layer.weight, { rank } = options;
     this.lora_A = parameter(kaimingUniform(empty([rank, from], { device }), Math.sqrt(5)));
@@ -206,6 +207,7 @@ export class Lora extends Module {
    * @internal
    */
   constructor(name: string, options: Lora["options"], parts: ReadonlyMap<string, LoraLayer>) {
+    demandNoMore(arguments, 3, "Lora");
     super();
     demand("Lora", "the parts", parts, parts instanceof Map, "layers by path; make one with nn.lora");
     this.name = name;
@@ -463,6 +465,7 @@ export function scaleOf({ rank, alpha, rslora }: { rank: number; alpha: number; 
  * @category Modules
  */
 export function lora(module: Module, options: LoraOptions): Lora {
+  demandNoMore(arguments, 2, "lora");
   demand("lora", "the model", module, module instanceof Module, "a model, or another module");
   const given = checkOptions("lora", options, loraOptions), { rank, name = "default", targets } = given;
   const { alpha = rank, dropout: p = 0, rslora = false, dora = false } = given;

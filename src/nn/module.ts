@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { demandRecord } from "../core/demand.ts";
+import { demandNoMore, demandRecord } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { DTypeError, FormatError } from "../core/errors.ts";
@@ -29,6 +29,7 @@ const parameters = new WeakSet<Tensor>();
  * @category Modules
  */
 export function parameter(tensor: Tensor): Tensor {
+  demandNoMore(arguments, 1, "parameter");
   demandTensor("parameter", tensor, "tensor");
   if (!isQuantized(tensor.dtype)) asLeaf(tensor, true);
   parameters.add(keep(tensor));
@@ -67,6 +68,7 @@ export abstract class Module {
 
   /** A module that trains. Its properties are looked at when a program is to run again. */
   constructor() {
+    demandNoMore(arguments, 0, new.target.name);
     registerHolder(this);
   }
 
@@ -84,6 +86,7 @@ export abstract class Module {
 
   /** The children by name; a list of modules counts as `name.0`, `name.1` … */
   namedChildren(): [string, Module][] {
+    demandNoMore(arguments, 0, "namedChildren");
     const found: [string, Module][] = [];
     for (const [name, value] of Object.entries(this)) {
       if (value instanceof Module) found.push([name, value]);
@@ -98,6 +101,7 @@ export abstract class Module {
 
   /** This module and all below it, with their paths. */
   namedModules(prefix = ""): [string, Module][] {
+    demandNoMore(arguments, 1, "namedModules");
     const below = this.namedChildren().flatMap(([name, child]) =>
       child.namedModules(prefix ? `${prefix}.${name}` : name)
     );
@@ -106,6 +110,7 @@ export abstract class Module {
 
   /** All parameters by path. A parameter that stands in two places (tied weights) comes once, under its first name. */
   namedParameters(): [string, Tensor][] {
+    demandNoMore(arguments, 0, "namedParameters");
     const seen = new Set<Tensor>();
     return this.namedModules().flatMap(([path, module]) =>
       Object.entries(module).filter(([, value]) => isParameter(value) && !seen.has(value) && seen.add(value))
@@ -119,16 +124,19 @@ export abstract class Module {
 
   /** All parameters, each once. */
   parameters(): Tensor[] {
+    demandNoMore(arguments, 0, "parameters");
     return this.namedParameters().map(([, tensor]) => tensor);
   }
 
   /** How many numbers the parameters hold. */
   numParameters(): number {
+    demandNoMore(arguments, 0, "numParameters");
     return this.parameters().reduce((n, p) => n + p.size, 0);
   }
 
   /** The parameters by path, detached: views of the same memory, not copies. */
   stateDict(): Record<string, Tensor> {
+    demandNoMore(arguments, 0, "stateDict");
     return Object.fromEntries(this.namedParameters().map(([name, p]) => [name, p.detach()]));
   }
 
@@ -139,6 +147,7 @@ export abstract class Module {
    * that does not fit; then nothing was changed.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>, options: { strict?: boolean } = {}): LoadResult {
+    demandNoMore(arguments, 2, "loadStateDict");
     const { strict = true } = checkOptions("loadStateDict", options, loadOptions);
     demandRecord("loadStateDict", dict, "what is given", "tensors by name");
     for (const name in dict) demandTensor("loadStateDict", dict[name], JSON.stringify(name));
@@ -186,6 +195,7 @@ export abstract class Module {
    * @throws {OptionError} for what is neither true nor false.
    */
   train(on = true): this {
+    demandNoMore(arguments, 1, "train");
     checkOption("train", "on", on, flag);
     for (const [, module] of this.namedModules()) module.training = on;
     return this;
@@ -193,6 +203,7 @@ export abstract class Module {
 
   /** Switches dropout and the like off, here and below. */
   eval(): this {
+    demandNoMore(arguments, 0, "eval");
     return this.train(false);
   }
 
@@ -201,6 +212,7 @@ export abstract class Module {
    * @throws {DTypeError} for q8 and q4: models become quantised while they are loaded.
    */
   to(target: { dtype?: DType; device?: DeviceName }): this {
+    demandNoMore(arguments, 1, "to");
     checkOptions("to", target, placeOptions);
     if (target.dtype && isQuantized(target.dtype)) {
       throw new DTypeError(
@@ -229,11 +241,13 @@ export abstract class Module {
 
   /** Forgets all gradients. */
   zeroGrad(): void {
+    demandNoMore(arguments, 0, "zeroGrad");
     for (const p of this.parameters()) p.grad = null;
   }
 
   /** Gives the parameters' memory back. The module cannot be used afterwards. */
   dispose(): void {
+    demandNoMore(arguments, 0, "dispose");
     for (const p of this.parameters()) p.dispose();
   }
 

@@ -9,7 +9,7 @@
  * @module
  */
 import { formatShape } from "../core/shape.ts";
-import { demandRecord } from "../core/demand.ts";
+import { demandNoMore, demandRecord } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
@@ -224,6 +224,7 @@ function longrope(
  * @category Modules
  */
 export function rotaryFrequencies(options: RotaryOptions, length: number): RotaryFrequencies {
+  demandNoMore(arguments, 2, "rotaryFrequencies");
   checkRotary("rotaryFrequencies", options);
   const { width, theta, maxPositions, scaling = { ropeType: "default" } } = options, f = plain(theta, width);
   switch (scaling.ropeType) {
@@ -278,6 +279,7 @@ export class RotaryEmbedding {
 
   /** Angles are worked out when they are first needed. */
   constructor(options: RotaryOptions) {
+    demandNoMore(arguments, 1, "RotaryEmbedding");
     checkRotary("RotaryEmbedding", options);
     this.options = options;
   }
@@ -374,6 +376,7 @@ export class RotaryEmbedding {
  * @category Modules
  */
 export function applyRotary(x: Tensor, rotation: Rotation): Tensor {
+  demandNoMore(arguments, 2, "applyRotary");
   demandTensor("applyRotary", x);
   demandRecord("applyRotary", rotation, "rotation", "{ cos, sin }");
   const { cos, sin } = rotation;

@@ -6,7 +6,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, isFloat } from "../core/dtype.ts";
 import { DTypeError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import { hint } from "../core/nearest.ts";
 import { show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
@@ -83,6 +83,7 @@ export class OnnxModel {
 
   /** Use `Onnx.load`. */
   constructor(message: ModelMessage, constants: Map<string, Value>, context: RunContext) {
+    demandNoMore(arguments, 3, "OnnxModel");
     const isRead = Array.isArray(message?.graph?.nodes) && constants instanceof Map &&
       context?.opsets instanceof Map;
     demand("Onnx", "what was read", message, isRead, "what Onnx.load reads; use it");
@@ -104,6 +105,7 @@ export class OnnxModel {
 
   /** Its weights by name: the tensors of its file that hold floats. With `requiresGrad` they can be trained. */
   parameters(): Map<string, Tensor> {
+    demandNoMore(arguments, 0, "parameters");
     const found = new Map<string, Tensor>();
     for (const [name, value] of this.#constants) {
       if (value.kind === "tensor" && isFloat(value.tensor.dtype)) found.set(name, value.tensor);
@@ -113,6 +115,7 @@ export class OnnxModel {
 
   /** All tensors of its file by name, those without floats too. */
   initializers(): Map<string, Tensor> {
+    demandNoMore(arguments, 0, "initializers");
     const found = new Map<string, Tensor>();
     for (const [name, value] of this.#constants) if (value.kind === "tensor") found.set(name, value.tensor);
     return found;
@@ -126,6 +129,7 @@ export class OnnxModel {
    *   model asks for, {FormatError} for a node that cannot compute what it was given.
    */
   async run(inputs: Readonly<Record<string, OnnxValue>>): Promise<Record<string, OnnxValue>> {
+    demandNoMore(arguments, 1, "run");
     if (typeof inputs !== "object" || inputs === null || inputs instanceof Tensor || Array.isArray(inputs)) {
       throw new OptionError(`run: the inputs are ${show(inputs)}, expected an object with tensors by name`);
     }
@@ -209,6 +213,7 @@ export class OnnxModel {
    * Tensors that lay in other files are in it too.
    */
   async toBytes(): Promise<Uint8Array<ArrayBuffer>> {
+    demandNoMore(arguments, 0, "toBytes");
     const contents = new Map<TensorMessage, Uint8Array | readonly Uint8Array[]>();
     const { graph } = this.#message;
     for (const t of [...graph.initializers, ...heldTensors(this.#message)]) {
@@ -228,6 +233,7 @@ export class OnnxModel {
 
   /** Frees its weights. */
   dispose(): void {
+    demandNoMore(arguments, 0, "dispose");
     for (const value of this.#constants.values()) if (value.kind === "tensor") value.tensor.dispose();
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { checkOption, checkOptions } from "../core/options.ts";
 import { geluOptions } from "./options.ts";
 import { row } from "./row.ts";
@@ -19,6 +20,7 @@ import type { Tensor } from "./tensor.ts";
  * @category Elementwise operations
  */
 export function sigmoid(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "sigmoid");
   return row("sigmoid", x);
 }
 
@@ -29,6 +31,7 @@ export function sigmoid(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function logSigmoid(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "logSigmoid");
   return row("logSigmoid", x);
 }
 
@@ -43,6 +46,7 @@ export function logSigmoid(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function relu(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "relu");
   return row("relu", x);
 }
 
@@ -53,6 +57,7 @@ export function relu(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function relu6(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "relu6");
   return row("relu6", x);
 }
 
@@ -63,6 +68,7 @@ export function relu6(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function hardtanh(x: Tensor, min = -1, max = 1): Tensor {
+  demandNoMore(arguments, 3, "hardtanh");
   return row("hardtanh", x, min, max);
 }
 
@@ -77,6 +83,7 @@ export function hardtanh(x: Tensor, min = -1, max = 1): Tensor {
  * @category Elementwise operations
  */
 export function threshold(x: Tensor, limit: number, value: number): Tensor {
+  demandNoMore(arguments, 3, "threshold");
   return row("threshold", x, limit, value);
 }
 
@@ -91,6 +98,7 @@ export function threshold(x: Tensor, limit: number, value: number): Tensor {
  * @category Elementwise operations
  */
 export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
+  demandNoMore(arguments, 2, "leakyRelu");
   return row("leakyRelu", x, negativeSlope);
 }
 
@@ -101,6 +109,7 @@ export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
  * @category Elementwise operations
  */
 export function elu(x: Tensor, alpha = 1): Tensor {
+  demandNoMore(arguments, 2, "elu");
   return row("elu", x, alpha);
 }
 
@@ -115,6 +124,7 @@ export function gelu(
   x: Tensor,
   approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none",
 ): Tensor {
+  demandNoMore(arguments, 2, "gelu");
   const form = typeof approximate === "string"
     ? approximate
     : checkOptions("gelu", approximate, geluOptions).approximate ?? "none";
@@ -129,6 +139,7 @@ export function gelu(
  * @category Elementwise operations
  */
 export function silu(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "silu");
   return row("silu", x);
 }
 
@@ -139,6 +150,7 @@ export function silu(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function mish(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "mish");
   return row("mish", x);
 }
 
@@ -149,5 +161,6 @@ export function mish(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function softplus(x: Tensor, beta = 1, threshold = 20): Tensor {
+  demandNoMore(arguments, 3, "softplus");
   return row("softplus", x, beta, threshold);
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { attendsInOrder, attentionKernels } from "../backends/kernels/attention.ts";
 import { type DType, isQuantized, quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
@@ -99,6 +100,7 @@ export function scaledDotProductAttention(
   v: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "scaledDotProductAttention");
   const { isCausal = false, attnMask, dropoutP = 0, softcap, window = Infinity } = checkOptions(
     "scaledDotProductAttention",
     options,

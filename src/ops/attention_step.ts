@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { counted } from "../core/show.ts";
@@ -26,6 +27,7 @@ export function attentionStep(
   values: readonly Tensor[],
   lengths: readonly number[] | Tensor,
 ): Tensor {
+  demandNoMore(arguments, 4, "attentionStep");
   demandTensor("attentionStep", qkv, "qkv");
   demandTensors("attentionStep", keys, "keys");
   demandTensors("attentionStep", values, "values");

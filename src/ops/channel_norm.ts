@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { demandTensor } from "./bridge.ts";
 import { ShapeError } from "../core/errors.ts";
 import { flag, number } from "../core/kinds.ts";
@@ -77,6 +78,7 @@ export function batchNorm(
   bias: Tensor | null = null,
   options: BatchNormOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 6, "batchNorm");
   const { training = false, eps = 1e-5 } = checkOptions("batchNorm", options, batchOptions);
   demandChannels("batchNorm", x, 2, runningMean, runningVar, weight, bias);
   return tidy(() => {
@@ -103,6 +105,7 @@ export function instanceNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
+  demandNoMore(arguments, 4, "instanceNorm");
   demandChannels("instanceNorm", x, 3, weight, bias);
   return tidy(() => scaled(centred(x, x.shape.map((_, i) => i).slice(2), eps), x, weight, bias));
 }
@@ -120,6 +123,7 @@ export function groupNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
+  demandNoMore(arguments, 5, "groupNorm");
   demandChannels("groupNorm", x, 2, weight, bias);
   const [batch, channels] = x.shape;
   if (!(Number.isInteger(groups) && groups > 0 && channels % groups === 0)) {

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { demandTensor } from "./bridge.ts";
 import { type DType, isFloat, rangeOf } from "../core/dtype.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
@@ -203,6 +204,7 @@ export function conv1d(
   bias: Tensor | null = null,
   options: ConvOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "conv1d");
   return convolve("conv1d", x, weight, bias, options, 1);
 }
 
@@ -218,6 +220,7 @@ export function conv2d(
   bias: Tensor | null = null,
   options: ConvOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "conv2d");
   return convolve("conv2d", x, weight, bias, options, 2);
 }
 
@@ -233,6 +236,7 @@ export function conv3d(
   bias: Tensor | null = null,
   options: ConvOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "conv3d");
   return convolve("conv3d", x, weight, bias, options, 3);
 }
 
@@ -288,6 +292,7 @@ function lowest(dtype: DType): number {
  * @category Products, attention, norms
  */
 export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "maxPool2d");
   checkOptions("maxPool2d", options, poolOptions, notForMax);
   demandTensor("maxPool2d", x);
   return tidy(() => {
@@ -307,6 +312,7 @@ export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * @category Products, attention, norms
  */
 export function avgPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "avgPool2d");
   checkOptions("avgPool2d", options, poolOptions, notForAverage);
   return tidy(() => {
     const { views } = windows("avgPool2d", x, kernelSize, options, 0);

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { demandTensor } from "./bridge.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import { whole } from "../core/kinds.ts";
@@ -129,6 +130,7 @@ export function convTranspose1d(
   bias: Tensor | null = null,
   options: ConvTransposeOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "convTranspose1d");
   return transposed("convTranspose1d", x, weight, bias, options, 1);
 }
 
@@ -148,6 +150,7 @@ export function convTranspose2d(
   bias: Tensor | null = null,
   options: ConvTransposeOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "convTranspose2d");
   return transposed("convTranspose2d", x, weight, bias, options, 2);
 }
 
@@ -163,5 +166,6 @@ export function convTranspose3d(
   bias: Tensor | null = null,
   options: ConvTransposeOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "convTranspose3d");
   return transposed("convTranspose3d", x, weight, bias, options, 3);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { counted, show } from "../core/show.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DataArray, type DType, fitsRange, isFloat, isQuantized } from "../core/dtype.ts";
@@ -174,6 +175,7 @@ export function tensor(
   data: NestedArray | ArrayBufferView,
   options: TensorOptions & { shape?: Shape } = {},
 ): Tensor {
+  demandNoMore(arguments, 2, "tensor");
   return fromValues("tensor", data, checkOptions("tensor", options, shapedOptions));
 }
 
@@ -233,6 +235,7 @@ function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend
  * @category Create tensors
  */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "full");
   if (typeof value !== "boolean" && !isNumber(value)) {
     throw new OptionError(`full: the value is ${show(value)}, expected a number`);
   }
@@ -266,6 +269,7 @@ function constant(
  * @category Create tensors
  */
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
+  demandNoMore(arguments, 2, "zeros");
   return constant("zeros", shape, 0, options);
 }
 
@@ -281,6 +285,7 @@ export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
+  demandNoMore(arguments, 2, "ones");
   return constant("ones", shape, 1, options);
 }
 
@@ -292,6 +297,7 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
+  demandNoMore(arguments, 2, "empty");
   const { dtype = "f32", device, requiresGrad } = checkOptions("empty", options, tensorOptions);
   const backend = backendOf(device);
   demandDType(dtype, backend);
@@ -306,6 +312,7 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  demandNoMore(arguments, 2, "zerosLike");
   demandTensor("zerosLike", t, "t");
   return constant("zerosLike", t.shape, 0, options, { dtype: t.dtype, device: t.device });
 }
@@ -318,6 +325,7 @@ export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  demandNoMore(arguments, 2, "onesLike");
   demandTensor("onesLike", t, "t");
   return constant("onesLike", t.shape, 1, options, { dtype: t.dtype, device: t.device });
 }
@@ -385,6 +393,7 @@ export function arange(start: number, end: number, options?: TensorOptions): Ten
 export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
 export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
   const last = args.findIndex((a) => !isNumber(a)), count = last < 0 ? args.length : last;
+  demandNoMore(arguments, count > 3 ? 3 : count + 1, "arange");
   const numbers = (args.slice(0, count) as number[]).map(fixed);
   const options = checkOptions("arange", args[count] as TensorOptions | undefined, tensorOptions);
   const [start, end, step] = numbers.length === 1
@@ -419,6 +428,7 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
  * @category Create tensors
  */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  demandNoMore(arguments, 4, "linspace");
   if (!Number.isInteger(steps) || steps < 0) {
     throw new OptionError(`linspace: steps is a whole number, not ${steps}`);
   }
@@ -448,6 +458,7 @@ export function eye(n: number, options?: TensorOptions): Tensor;
  */
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;
 export function eye(n: number, second?: number | TensorOptions, third?: TensorOptions): Tensor {
+  demandNoMore(arguments, isNumber(second) ? 3 : 2, "eye");
   const m = isNumber(second) ? fixed(second) : n;
   const options = checkOptions("eye", isNumber(second) ? third : second, tensorOptions);
   const { dtype = "f32", device, requiresGrad } = options, backend = backendOf(device);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { binary, compare, constant, input, scalar, select } from "../expr/nodes.ts";
@@ -28,6 +29,7 @@ const dropped = prepare(
  * @category Products, attention, norms
  */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
+  demandNoMore(arguments, 3, "dropout");
   demandTensor("dropout", x);
   if (!(p >= 0 && p <= 1)) throw new OptionError(`dropout: p is a probability, not ${p}`);
   if (!isFloat(x.dtype)) throw new DTypeError(`dropout: takes floating-point tensors, not ${x.dtype}`);

@@ -5,11 +5,13 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { show } from "../core/show.ts";
 import { type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
 import { demandFits, tidy } from "../tensor/mod.ts";
+import { type AddOptions, divided, type DivOptions, rounded, type RoundOptions, scaled } from "./adjusted.ts";
 import { demandTensor, type Operand, promoteOperands } from "./bridge.ts";
 import { row, rowIn } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -25,8 +27,22 @@ import type { Tensor } from "./tensor.ts";
  * ```
  * @category Elementwise operations
  */
-export function add(a: Operand, b: Operand): Tensor {
-  return row("add", a, b);
+export function add(a: Operand, b: Operand): Tensor;
+/**
+ * The same with b · `alpha` in place of b.
+ *
+ * @throws {OptionError} for an `alpha` that is no number.
+ * @throws {DTypeError} for one with a fraction where the result is of integers.
+ * @example
+ * ```ts
+ * add(tensor([1, 2]), tensor([10, 20]), { alpha: 2 }); // [21, 42]
+ * ```
+ * @category Elementwise operations
+ */
+export function add(a: Operand, b: Operand, options?: AddOptions): Tensor;
+export function add(a: Operand, b: Operand, options?: AddOptions): Tensor {
+  demandNoMore(arguments, 3, "add", 2);
+  return row("add", a, options === undefined ? b : scaled("add", a, b, arguments));
 }
 
 /**
@@ -40,8 +56,22 @@ export function add(a: Operand, b: Operand): Tensor {
  * ```
  * @category Elementwise operations
  */
-export function sub(a: Operand, b: Operand): Tensor {
-  return row("sub", a, b);
+export function sub(a: Operand, b: Operand): Tensor;
+/**
+ * The same with b · `alpha` in place of b.
+ *
+ * @throws {OptionError} for an `alpha` that is no number.
+ * @throws {DTypeError} for one with a fraction where the result is of integers.
+ * @example
+ * ```ts
+ * sub(tensor([1, 2]), tensor([10, 20]), { alpha: 2 }); // [-19, -38]
+ * ```
+ * @category Elementwise operations
+ */
+export function sub(a: Operand, b: Operand, options?: AddOptions): Tensor;
+export function sub(a: Operand, b: Operand, options?: AddOptions): Tensor {
+  demandNoMore(arguments, 3, "sub", 2);
+  return row("sub", a, options === undefined ? b : scaled("sub", a, b, arguments));
 }
 
 /**
@@ -56,6 +86,7 @@ export function sub(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function mul(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "mul");
   return row("mul", a, b);
 }
 
@@ -70,8 +101,22 @@ export function mul(a: Operand, b: Operand): Tensor {
  * ```
  * @category Elementwise operations
  */
-export function div(a: Operand, b: Operand): Tensor {
-  return row("div", a, b);
+export function div(a: Operand, b: Operand): Tensor;
+/**
+ * The same, rounded where `roundingMode` says so.
+ *
+ * @throws {OptionError} for another `roundingMode`.
+ * @throws {DTypeError} for integers that are divided by 0 with one.
+ * @example
+ * ```ts
+ * div(tensor([-7, 7]), 2, { roundingMode: "floor" }); // [-4, 3]
+ * ```
+ * @category Elementwise operations
+ */
+export function div(a: Operand, b: Operand, options?: DivOptions): Tensor;
+export function div(a: Operand, b: Operand, options?: DivOptions): Tensor {
+  demandNoMore(arguments, 3, "div", 2);
+  return options === undefined ? row("div", a, b) : divided(a, b, arguments);
 }
 
 /**
@@ -86,6 +131,7 @@ export function div(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function pow(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "pow");
   return row("pow", a, b);
 }
 
@@ -101,6 +147,7 @@ export function pow(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function maximum(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "maximum");
   return row("maximum", a, b);
 }
 
@@ -116,6 +163,7 @@ export function maximum(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function minimum(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "minimum");
   return row("minimum", a, b);
 }
 
@@ -132,6 +180,7 @@ export function minimum(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function remainder(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "remainder");
   return row("remainder", a, b);
 }
 
@@ -148,6 +197,7 @@ export function remainder(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function fmod(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "fmod");
   return row("fmod", a, b);
 }
 
@@ -164,6 +214,7 @@ export function fmod(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function floorDivide(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "floorDivide");
   return row("floorDivide", a, b);
 }
 
@@ -179,6 +230,7 @@ export function floorDivide(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function hypot(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "hypot");
   return row("hypot", a, b);
 }
 
@@ -190,6 +242,7 @@ export function hypot(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function eq(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "eq");
   return row("eq", a, b);
 }
 
@@ -201,6 +254,7 @@ export function eq(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function ne(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "ne");
   return row("ne", a, b);
 }
 
@@ -212,6 +266,7 @@ export function ne(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function lt(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "lt");
   return row("lt", a, b);
 }
 
@@ -223,6 +278,7 @@ export function lt(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function le(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "le");
   return row("le", a, b);
 }
 
@@ -234,6 +290,7 @@ export function le(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function gt(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "gt");
   return row("gt", a, b);
 }
 
@@ -245,6 +302,7 @@ export function gt(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function ge(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "ge");
   return row("ge", a, b);
 }
 
@@ -256,6 +314,7 @@ export function ge(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function logicalAnd(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "logicalAnd");
   return row("logicalAnd", a, b);
 }
 
@@ -267,6 +326,7 @@ export function logicalAnd(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function logicalOr(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "logicalOr");
   return row("logicalOr", a, b);
 }
 
@@ -278,6 +338,7 @@ export function logicalOr(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function logicalXor(a: Operand, b: Operand): Tensor {
+  demandNoMore(arguments, 2, "logicalXor");
   return row("logicalXor", a, b);
 }
 
@@ -288,6 +349,7 @@ export function logicalXor(a: Operand, b: Operand): Tensor {
  * @category Elementwise operations
  */
 export function neg(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "neg");
   return row("neg", x);
 }
 
@@ -298,6 +360,7 @@ export function neg(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function abs(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "abs");
   return row("abs", x);
 }
 
@@ -308,6 +371,7 @@ export function abs(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function sign(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "sign");
   return row("sign", x);
 }
 
@@ -318,6 +382,7 @@ export function sign(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function floor(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "floor");
   return row("floor", x);
 }
 
@@ -328,6 +393,7 @@ export function floor(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function ceil(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "ceil");
   return row("ceil", x);
 }
 
@@ -341,8 +407,22 @@ export function ceil(x: Tensor): Tensor {
  * ```
  * @category Elementwise operations
  */
-export function round(x: Tensor): Tensor {
-  return row("round", x);
+export function round(x: Tensor): Tensor;
+/**
+ * The nearest number of so many `decimals`, halves to even.
+ *
+ * @throws {OptionError} for `decimals` that are no whole number.
+ * @throws {DTypeError} for integers, which have none.
+ * @example
+ * ```ts
+ * round(tensor([1.256, -2.5]), { decimals: 2 }); // [1.26, -2.5]
+ * ```
+ * @category Elementwise operations
+ */
+export function round(x: Tensor, options?: RoundOptions): Tensor;
+export function round(x: Tensor, options?: RoundOptions): Tensor {
+  demandNoMore(arguments, 2, "round", 1);
+  return options === undefined ? row("round", x) : rounded(x, arguments);
 }
 
 /**
@@ -356,6 +436,7 @@ export function round(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function trunc(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "trunc");
   return row("trunc", x);
 }
 
@@ -366,6 +447,7 @@ export function trunc(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function logicalNot(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "logicalNot");
   return row("logicalNot", x);
 }
 
@@ -380,6 +462,7 @@ export function logicalNot(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function isnan(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "isnan");
   return row("isnan", x);
 }
 
@@ -390,6 +473,7 @@ export function isnan(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function isinf(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "isinf");
   return row("isinf", x);
 }
 
@@ -400,6 +484,7 @@ export function isinf(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function isfinite(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "isfinite");
   return row("isfinite", x);
 }
 
@@ -414,6 +499,7 @@ export function isfinite(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
+  demandNoMore(arguments, 3, "clamp");
   demandTensor("clamp", x);
   for (const [name, bound] of [["min", min], ["max", max]] as const) {
     if (bound !== null && !isNumber(bound)) demandTensor("clamp", bound, name);
@@ -437,6 +523,7 @@ export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null
  * @category Elementwise operations
  */
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
+  demandNoMore(arguments, 3, "where");
   const numbers = isNumber(x) && isNumber(y);
   const dtype = !numbers
     ? promoteOperands("where", [x, y])
@@ -465,6 +552,7 @@ function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor
  * @category Elementwise operations
  */
 export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
+  demandNoMore(arguments, 3, "maskedFill");
   demandTensor("maskedFill", x);
   if (!isNumber(value)) throw new DTypeError(`maskedFill: value is ${show(value)}, expected a number`);
   if (!isFloat(x.dtype) && !Number.isInteger(fixed(value))) {
@@ -486,5 +574,6 @@ export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
  * @category Elementwise operations
  */
 export function lerp(start: Tensor, end: Tensor, weight: Operand): Tensor {
+  demandNoMore(arguments, 3, "lerp");
   return row("lerp", start, end, weight);
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { row } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -19,6 +20,7 @@ import type { Tensor } from "./tensor.ts";
  * @category Elementwise operations
  */
 export function exp(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "exp");
   return row("exp", x);
 }
 
@@ -29,6 +31,7 @@ export function exp(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function exp2(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "exp2");
   return row("exp2", x);
 }
 
@@ -39,6 +42,7 @@ export function exp2(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function expm1(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "expm1");
   return row("expm1", x);
 }
 
@@ -53,6 +57,7 @@ export function expm1(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function log(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "log");
   return row("log", x);
 }
 
@@ -63,6 +68,7 @@ export function log(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function log1p(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "log1p");
   return row("log1p", x);
 }
 
@@ -73,6 +79,7 @@ export function log1p(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function log2(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "log2");
   return row("log2", x);
 }
 
@@ -83,6 +90,7 @@ export function log2(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function log10(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "log10");
   return row("log10", x);
 }
 
@@ -97,6 +105,7 @@ export function log10(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function sqrt(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "sqrt");
   return row("sqrt", x);
 }
 
@@ -107,6 +116,7 @@ export function sqrt(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function rsqrt(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "rsqrt");
   return row("rsqrt", x);
 }
 
@@ -117,6 +127,7 @@ export function rsqrt(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function reciprocal(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "reciprocal");
   return row("reciprocal", x);
 }
 
@@ -131,6 +142,7 @@ export function reciprocal(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function square(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "square");
   return row("square", x);
 }
 
@@ -141,6 +153,7 @@ export function square(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function sin(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "sin");
   return row("sin", x);
 }
 
@@ -151,6 +164,7 @@ export function sin(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function cos(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "cos");
   return row("cos", x);
 }
 
@@ -161,6 +175,7 @@ export function cos(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function tan(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "tan");
   return row("tan", x);
 }
 
@@ -171,6 +186,7 @@ export function tan(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function tanh(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "tanh");
   return row("tanh", x);
 }
 
@@ -181,6 +197,7 @@ export function tanh(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function sinh(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "sinh");
   return row("sinh", x);
 }
 
@@ -191,6 +208,7 @@ export function sinh(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function cosh(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "cosh");
   return row("cosh", x);
 }
 
@@ -201,5 +219,6 @@ export function cosh(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function erf(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "erf");
   return row("erf", x);
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import { counted, show } from "../core/show.ts";
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
@@ -55,6 +55,7 @@ function listOfOne(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  demandNoMore(arguments, 3, "gather");
   demandTensor("gather", x);
   const axis = normalizeAxis(dim, x.shape.length, "gather"), shape = x.shape;
   demandIndex("gather", index);
@@ -126,6 +127,7 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
  * @category Views and indexing
  */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  demandNoMore(arguments, 4, "scatterAdd");
   demandTensor("scatterAdd", x);
   demandTensor("scatterAdd", source, "source");
   const axis = normalizeAxis(dim, x.shape.length, "scatterAdd"), shape = source.shape;
@@ -151,6 +153,7 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
  * @category Views and indexing
  */
 export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor {
+  demandNoMore(arguments, 4, "scatter");
   demandTensor("scatter", x);
   if (!isNumber(source)) demandTensor("scatter", source, "source");
   demandIndex("scatter", index);
@@ -193,6 +196,7 @@ function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
  * @category Views and indexing
  */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+  demandNoMore(arguments, 3, "indexSelect");
   demandTensor("indexSelect", x);
   const axis = normalizeAxis(dim, x.shape.length, "indexSelect");
   demandIndex("indexSelect", index);
@@ -225,6 +229,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
  * @category Views and indexing
  */
 export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null = null): Tensor {
+  demandNoMore(arguments, 3, "embedding");
   demandTensor("embedding", weight, "weight");
   demandIndex("embedding", ids);
   if (weight.shape.length !== 2) {
@@ -284,6 +289,7 @@ export function byClass<T>(
   ignoreIndex: number | undefined,
   f: () => T,
 ): T {
+  demandNoMore(arguments, 5, "byClass");
   demandFunction(what, f);
   const isNone = (id: number | bigint) => (id < 0 || id >= classes) && Number(id) !== ignoreIndex;
   return named(ids, (id) => isNone(id) ? targetError(what, id, classes, ignoreIndex) : null, f);
@@ -296,6 +302,7 @@ export function byClass<T>(
  * @category Views and indexing
  */
 export function asPositions(ids: Tensor, classes: number): Tensor {
+  demandNoMore(arguments, 2, "asPositions");
   return where(lt(ids, 0), classes, ids);
 }
 
@@ -309,6 +316,7 @@ export function asPositions(ids: Tensor, classes: number): Tensor {
  * @category Views and indexing
  */
 export function oneHot(index: Tensor, classes: number): Tensor {
+  demandNoMore(arguments, 2, "oneHot");
   demandIndex("oneHot", index);
   if (!(Number.isSafeInteger(classes) && classes >= 0)) {
     throw new ShapeError(`oneHot: classes is a whole number from 0, not ${classes}`);
@@ -352,6 +360,7 @@ function triangle(what: string, x: Tensor, keepLower: boolean, diagonal: number)
  * @category Views and indexing
  */
 export function tril(x: Tensor, diagonal = 0): Tensor {
+  demandNoMore(arguments, 2, "tril");
   return triangle("tril", x, true, diagonal);
 }
 
@@ -366,5 +375,6 @@ export function tril(x: Tensor, diagonal = 0): Tensor {
  * @category Views and indexing
  */
 export function triu(x: Tensor, diagonal = 0): Tensor {
+  demandNoMore(arguments, 2, "triu");
   return triangle("triu", x, false, diagonal);
 }

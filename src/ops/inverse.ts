@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { isFloat } from "../core/dtype.ts";
 import { tidy } from "../tensor/mod.ts";
 import { demandTensor, record } from "./bridge.ts";
@@ -51,6 +52,7 @@ function arcTangent(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function atan(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "atan");
   return inverse("atan", x, arcTangent, (x) => reciprocal(add(square(x), 1)));
 }
 
@@ -64,6 +66,7 @@ const beside = (x: Tensor): Tensor => sqrt(mul(sub(1, x), add(x, 1)));
  * @category Elementwise operations
  */
 export function asin(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "asin");
   return inverse(
     "asin",
     x,
@@ -79,6 +82,7 @@ export function asin(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function acos(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "acos");
   const half = (x: Tensor): Tensor => mul(arcTangent(sqrt(div(sub(1, x), add(x, 1)))), 2);
   return inverse("acos", x, half, (x) => neg(reciprocal(beside(x))));
 }
@@ -90,6 +94,7 @@ export function acos(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function asinh(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "asinh");
   return inverse("asinh", x, (x) => {
     const size = abs(x), root = sqrt(add(square(size), 1));
     return mul(log1p(add(size, div(square(size), add(root, 1)))), sign(x));
@@ -103,6 +108,7 @@ export function asinh(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function acosh(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "acosh");
   return inverse("acosh", x, (x) => {
     const t = sub(x, 1);
     return log1p(add(t, sqrt(mul(t, add(t, 2)))));
@@ -116,6 +122,7 @@ export function acosh(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function atanh(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "atanh");
   return inverse(
     "atanh",
     x,

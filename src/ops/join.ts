@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { promote } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { kind, oneOf } from "../core/kinds.ts";
@@ -26,6 +27,7 @@ import { expand, narrow, type Range, reshape, slice, unsqueeze } from "./views.t
  * @category Views and indexing
  */
 export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
+  demandNoMore(arguments, 2, "concat");
   demandTensors("concat", tensors);
   if (!tensors.length) throw new ShapeError("concat: needs at least one tensor");
   const first = tensors[0], axis = normalizeAxis(dim, first.shape.length, "concat");
@@ -70,6 +72,7 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
  * @category Views and indexing
  */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  demandNoMore(arguments, 2, "stack");
   demandTensors("stack", tensors);
   if (!tensors.length) throw new ShapeError("stack: needs at least one tensor");
   for (const t of tensors) {
@@ -91,6 +94,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
  * @category Views and indexing
  */
 export function repeat(x: Tensor, times: readonly number[]): Tensor {
+  demandNoMore(arguments, 2, "repeat");
   demandTensor("repeat", x);
   demandList("repeat", times, "a list of counts");
   if (times.length < x.shape.length || times.some((n) => !Number.isInteger(n) || n < 0)) {
@@ -142,6 +146,7 @@ const constantOnly: readonly Idle<PadOptions>[] = [{
  * @category Views and indexing
  */
 export function pad(x: Tensor, border: readonly number[], options: PadOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "pad");
   const { mode = "constant", value = 0 } = checkOptions("pad", options, padOptions, constantOnly);
   demandTensor("pad", x);
   demandList("pad", border, "a list [before, after, …]");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { crossEntropyKernels } from "../backends/kernels/cross_entropy.ts";
 import { fitsRange } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
@@ -76,6 +77,7 @@ function between(
  * @category Losses
  */
 export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "mseLoss");
   const { reduction } = checkOptions("mseLoss", options, lossOptions);
   return between("mseLoss", x, target, reduction, (x) => square(sub(x, target)));
 }
@@ -91,6 +93,7 @@ export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): T
  * @category Losses
  */
 export function l1Loss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "l1Loss");
   const { reduction } = checkOptions("l1Loss", options, lossOptions);
   return between("l1Loss", x, target, reduction, (x) => abs(sub(x, target)));
 }
@@ -111,6 +114,7 @@ const huberOptions: OptionTable<LossOptions & { delta?: number }> = {
  * @category Losses
  */
 export function huberLoss(x: Tensor, target: Tensor, options: LossOptions & { delta?: number } = {}): Tensor {
+  demandNoMore(arguments, 3, "huberLoss");
   const { delta = 1, reduction } = checkOptions("huberLoss", options, huberOptions);
   return between("huberLoss", x, target, reduction, (x) => {
     const d = sub(x, target), size = abs(d);
@@ -154,6 +158,7 @@ function demandFactor(what: string, name: string, factor: Tensor, losses: Shape)
  * @category Losses
  */
 export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "bceWithLogits");
   const { weight, posWeight, reduction } = checkOptions("bceWithLogits", options, bceOptions);
   demandTensor("bceWithLogits", x);
   demandTensor("bceWithLogits", target, "target");
@@ -270,6 +275,7 @@ function asRows(x: Tensor): Tensor {
  * @category Losses
  */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "nllLoss");
   checkOptions("nllLoss", options, classLossOptions, notOfLogs);
   demandClasses("nllLoss", x, target, options);
   return tidy(() =>
@@ -297,6 +303,7 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  * @category Losses
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "crossEntropy");
   const { labelSmoothing = 0, zLoss = 0, weight, reduction = "mean" } = checkOptions(
     "crossEntropy",
     options,

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { Epilogue, View } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
@@ -206,6 +207,7 @@ export function affine(
   bias: Tensor | null = null,
   options: AffineOptions = {},
 ): Tensor {
+  demandNoMore(arguments, 4, "affine");
   checkOptions("affine", options, affineOptions);
   const { activation, dropout: p = 0, residual } = options, shape = affineShape(x, weight, bias);
   if (residual && !sameShape(residual.shape, shape)) {
@@ -258,6 +260,7 @@ function affineRows(
  * @category Products, attention, norms
  */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  demandNoMore(arguments, 3, "linear");
   demandTensor("linear", x);
   demandTensor("linear", weight, "weight");
   if (bias !== null) demandTensor("linear", bias, "bias");
@@ -282,6 +285,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
  * @category Products, attention, norms
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  demandNoMore(arguments, 2, "matmul");
   demandTensor("matmul", a, "a");
   demandTensor("matmul", b, "b");
   if (a.shape.length === 0 || b.shape.length === 0) {
@@ -321,6 +325,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
  * @category Products, attention, norms
  */
 export function dot(a: Tensor, b: Tensor): Tensor {
+  demandNoMore(arguments, 2, "dot");
   demandTensor("dot", a, "a");
   demandTensor("dot", b, "b");
   if (a.shape.length !== 1 || b.shape.length !== 1) {
@@ -340,6 +345,7 @@ export function dot(a: Tensor, b: Tensor): Tensor {
  * @category Products, attention, norms
  */
 export function outer(a: Tensor, b: Tensor): Tensor {
+  demandNoMore(arguments, 2, "outer");
   demandTensor("outer", a, "a");
   demandTensor("outer", b, "b");
   return tidy(() => mul(unsqueeze(reshape(a, [-1]), 1), reshape(b, [-1])));
@@ -352,6 +358,7 @@ export function outer(a: Tensor, b: Tensor): Tensor {
  * @category Products, attention, norms
  */
 export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
+  demandNoMore(arguments, 5, "addmm");
   return tidy(() =>
     add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha))
   );
@@ -364,6 +371,7 @@ export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Ten
  * @category Products, attention, norms
  */
 export function mm(a: Tensor, b: Tensor): Tensor {
+  demandNoMore(arguments, 2, "mm");
   demandTensor("mm", a, "a");
   demandTensor("mm", b, "b");
   if (a.shape.length !== 2 || b.shape.length !== 2) {

@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./activations.ts";
+export type { AddOptions, DivOptions, RoundOptions } from "./adjusted.ts";
 export * from "./attention.ts";
 export * from "./attention_step.ts";
 export { copyInto, type Operand } from "./bridge.ts";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { View } from "../backends/contract.ts";
 import { ShapeError } from "../core/errors.ts";
 import { demandList, formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
@@ -91,6 +92,7 @@ export function layerNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
+  demandNoMore(arguments, 5, "layerNorm");
   const shape = rowShape("layerNorm", x, normalizedShape, [weight, bias]);
   const inputs = [x, weight, bias].filter((t) => t !== null);
   const { layerNorm: kernel, layerNormBackward } = x.backend.kernels;
@@ -164,6 +166,7 @@ export function rmsNorm(
   weight: Tensor | null = null,
   eps: number | null = null,
 ): Tensor {
+  demandNoMore(arguments, 4, "rmsNorm");
   const shape = rowShape("rmsNorm", x, normalizedShape, [weight]), axes = lastAxes(shape.length);
   const small = eps ?? 2 ** -23, width = sizeOf(shape), count = x.size / Math.max(1, width);
   const { rmsNorm: kernel, rmsNormBackward } = x.backend.kernels;

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { fillRandom } from "../backends/kernels/random.ts";
 import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
@@ -44,6 +45,7 @@ const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
  * @category Create tensors
  */
 export function manualSeed(seed: number): void {
+  demandNoMore(arguments, 1, "manualSeed");
   generator.seed(seed);
 }
 
@@ -53,6 +55,7 @@ export function manualSeed(seed: number): void {
  * @category Create tensors
  */
 export function randomState(): GeneratorState {
+  demandNoMore(arguments, 0, "randomState");
   return generator.getState();
 }
 
@@ -63,6 +66,7 @@ export function randomState(): GeneratorState {
  * @category Create tensors
  */
 export function setRandomState(state: GeneratorState): void {
+  demandNoMore(arguments, 1, "setRandomState");
   generator.setState(state);
 }
 
@@ -72,6 +76,7 @@ export function setRandomState(state: GeneratorState): void {
  * @category Create tensors
  */
 export function defaultGenerator(): Generator {
+  demandNoMore(arguments, 0, "defaultGenerator");
   return generator;
 }
 
@@ -140,6 +145,7 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
  * @category Create tensors
  */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
+  demandNoMore(arguments, 2, "rand");
   return random("rand", "uniform", shape, checkOptions("rand", options, randomOptions));
 }
 
@@ -151,6 +157,7 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
  * @category Create tensors
  */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
+  demandNoMore(arguments, 2, "randn");
   return random("randn", "normal", shape, checkOptions("randn", options, randomOptions));
 }
 
@@ -175,6 +182,7 @@ export function randint(high: number, shape: Shape, options?: RandomOptions): Te
  */
 export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
 export function randint(first: number, ...rest: (number | Shape | RandomOptions | undefined)[]): Tensor {
+  demandNoMore(arguments, isNumber(rest[0]) ? 4 : 3, "randint");
   const [low, high] = (isNumber(rest[0]) ? [first, rest.shift() as number] : [0, first]).map(fixed);
   const [shape, given] = rest as [Shape, RandomOptions?];
   const { seed, ...options } = checkOptions("randint", given, randomOptions);
@@ -231,6 +239,7 @@ export function demandBounds(what: string, low: number, high: number): void {
  * @category Create tensors
  */
 export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
+  demandNoMore(arguments, 4, "uniform");
   const { requiresGrad, ...rest } = checkOptions("uniform", options, randomOptions);
   demandBounds("uniform", low, high);
   const out = tidy(() => add(mul(random("uniform", "uniform", shape, rest), high - low), low));

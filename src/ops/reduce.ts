@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { type DType, isFloat } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { flag, number } from "../core/kinds.ts";
@@ -142,6 +143,7 @@ function countTrue(x: Tensor, dim: Dims, keepdim: boolean, what: string): Tensor
  * @category Reductions and order
  */
 export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "sum");
   return total(x, axesOf(dim, x, "sum"), keepdimOf("sum", keepdim), sumType(x.dtype));
 }
 
@@ -156,6 +158,7 @@ export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "mean");
   const axes = axesOf(dim, x, "mean"), keeps = keepdimOf("mean", keepdim);
   const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
   return tidy(() => toDType(average(x, axes, keeps, wide), result));
@@ -172,6 +175,7 @@ export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * @category Reductions and order
  */
 export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "prod");
   const axes = axesOf(dim, x, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
   const out = drop(reduced("prod", x, axes, sumType(x.dtype)), axes, keepdimOf("prod", keepdim));
   return record("prod", out, [x], [x], (g, [x]) => {
@@ -220,6 +224,7 @@ function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim, wh
  * @category Reductions and order
  */
 export function max(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "max");
   return extreme("max", x, dim, keepdim);
 }
 
@@ -234,6 +239,7 @@ export function max(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function min(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "min");
   return extreme("min", x, dim, keepdim);
 }
 
@@ -244,6 +250,7 @@ export function min(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "amax");
   return extreme("max", x, dim, keepdim, "amax");
 }
 
@@ -254,6 +261,7 @@ export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * @category Reductions and order
  */
 export function amin(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "amin");
   return extreme("min", x, dim, keepdim, "amin");
 }
 
@@ -283,6 +291,7 @@ function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keep
  * @category Reductions and order
  */
 export function argmax(x: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "argmax");
   return position("argmax", x, dim, keepdim);
 }
 
@@ -297,6 +306,7 @@ export function argmax(x: Tensor, dim: number | null = null, keepdim: KeepDim = 
  * @category Reductions and order
  */
 export function argmin(x: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "argmin");
   return position("argmin", x, dim, keepdim);
 }
 
@@ -325,6 +335,8 @@ const varOptions: OptionTable<VarOptions> = { correction: number({ from: 0 }), k
  * @category Reductions and order
  */
 export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "var");
+  demandNoMore(arguments, 3, "variance");
   return spreadOf("var", x, dim, options);
 }
 
@@ -352,6 +364,7 @@ function rootOfSquares(x: Tensor): Tensor {
  * @category Reductions and order
  */
 export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "std");
   demandTensor("std", x);
   return tidy(() => inFloat32(x, (x) => rootOfSquares(spreadOf("std", x, dim, options))));
 }
@@ -367,6 +380,7 @@ export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tens
  * @category Reductions and order
  */
 export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "logsumexp");
   const axes = axesOf(dim, x, "logsumexp"), kept = keptShape(x.shape, axes);
   const keeps = keepdimOf("logsumexp", keepdim);
   demandElements("logsumexp", x, axes);
@@ -388,6 +402,7 @@ export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false)
  * @category Reductions and order
  */
 export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "any");
   demandTensor("any", x);
   const keeps = keepdimOf("any", keepdim);
   return tidy(() => gt(countTrue(ne(x, 0), dim, keeps, "any"), 0));
@@ -400,6 +415,7 @@ export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "all");
   demandTensor("all", x);
   const keeps = keepdimOf("all", keepdim);
   return tidy(() => eq(countTrue(eq(x, 0), dim, keeps, "all"), 0));
@@ -416,6 +432,7 @@ export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandNoMore(arguments, 3, "norm");
   axesOf(dim, x, "norm");
   const keeps = keepdimOf("norm", keepdim);
   return tidy(() =>
@@ -434,6 +451,7 @@ export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * @category Reductions and order
  */
 export function cumsum(x: Tensor, dim: number): Tensor {
+  demandNoMore(arguments, 2, "cumsum");
   demandTensor("cumsum", x);
   const axis = normalizeAxis(dim, x.shape.length, "cumsum");
   const dtype = sumType(x.dtype);

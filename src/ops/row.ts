@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { type DType, fitsRange, isDType, isFloat, isK, rangeError, rangeOf } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
@@ -144,6 +145,7 @@ function demandNonzeros(name: string, divisor: Operand): void {
  * @category Elementwise operations
  */
 export function toDType(x: Tensor, dtype: DType): Tensor {
+  demandNoMore(arguments, 2, "toDType");
   demandTensor("to", x);
   if (x.dtype === dtype) return x;
   if (!isDType(dtype)) {

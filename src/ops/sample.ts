@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -67,6 +68,7 @@ export function likeliest(logits: Tensor): Tensor {
  * @category Reductions and order
  */
 export function sampleLogits(logits: Tensor, uniform: number, options: SampleLogitsOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "sampleLogits");
   const { temperature = 1, topK = 0 } = checkOptions("sampleLogits", options, sampleOptions);
   demandTensor("sampleLogits", logits, "logits");
   const [n] = logits.shape;

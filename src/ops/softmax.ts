@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { isFloat } from "../core/dtype.ts";
 import { normalizeAxis } from "../core/shape.ts";
 import { autocastDType, isHalf, isRecording, noGrad, tidy } from "../tensor/mod.ts";
@@ -72,6 +73,7 @@ function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
  * @category Reductions and order
  */
 export function softmax(x: Tensor, dim = -1): Tensor {
+  demandNoMore(arguments, 2, "softmax");
   return along(x, dim, false);
 }
 
@@ -86,5 +88,6 @@ export function softmax(x: Tensor, dim = -1): Tensor {
  * @category Reductions and order
  */
 export function logSoftmax(x: Tensor, dim = -1): Tensor {
+  demandNoMore(arguments, 2, "logSoftmax");
   return along(x, dim, true);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { flag } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -72,6 +73,7 @@ function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
  * @category Reductions and order
  */
 export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Sorted {
+  demandNoMore(arguments, 3, "sort");
   return sortBy("sort", x, dim, options);
 }
 
@@ -96,6 +98,7 @@ function sortBy(what: string, x: Tensor, dim: number, options: SortOptions): Sor
  * @category Reductions and order
  */
 export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor {
+  demandNoMore(arguments, 3, "argsort");
   return tidy(() => sortBy("argsort", x, dim, options).indices);
 }
 
@@ -122,6 +125,7 @@ const topKOptions: OptionTable<TopKOptions> = { largest: flag };
  * @category Reductions and order
  */
 export function topk(x: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
+  demandNoMore(arguments, 4, "topk");
   const { largest = true } = checkOptions("topk", options, topKOptions);
   demandTensor("topk", x);
   const axis = normalizeAxis(dim, x.shape.length, "topk"), n = x.shape[axis] ?? 1;

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { counted, show } from "../core/show.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
@@ -57,6 +58,7 @@ export class Tensor extends ProductMethods {
    * for q8 and q4 (of a matrix as it was stored: transpose a transposed one back first).
    */
   data(): Promise<DataArray> {
+    demandNoMore(arguments, 0, "data");
     return readData(this);
   }
 
@@ -66,6 +68,7 @@ export class Tensor extends ProductMethods {
    * @throws {DTypeError} for an i64 that a number does not hold: `data` does.
    */
   async item(): Promise<number> {
+    demandNoMore(arguments, 0, "item");
     if (this.size !== 1) {
       throw new ShapeError(`item: a tensor of shape ${formatShape(this.shape)} is not one number`);
     }
@@ -80,6 +83,7 @@ export class Tensor extends ProductMethods {
    * @throws {DTypeError} for an i64 that a number does not hold: `data` does.
    */
   async toArray(): Promise<Nested> {
+    demandNoMore(arguments, 0, "toArray");
     if (this.size > mostValues) {
       throw new ShapeError(
         `toArray: a tensor of shape ${formatShape(this.shape)} has ${
@@ -118,6 +122,7 @@ export class Tensor extends ProductMethods {
    * @throws {DeviceError} from a device that answers late; read `await t.data()` there.
    */
   to(target: { dtype?: DType; device?: DeviceName }): Tensor {
+    demandNoMore(arguments, 1, "to");
     checkOptions("to", demandObject("to", target, placeOptions), placeOptions);
     const backend = target.device === undefined ? this.backend : backendOf(target.device);
     const dtype = target.dtype ?? this.dtype;
@@ -133,6 +138,7 @@ export class Tensor extends ProductMethods {
 
   /** The same memory without a tape: gradients stop here. */
   detach(): Tensor {
+    demandNoMore(arguments, 0, "detach");
     return detach(this);
   }
 
@@ -151,6 +157,7 @@ export class Tensor extends ProductMethods {
    * @throws {FerrotypeError} when switched off for a result: use `detach`.
    */
   requiresGrad_(on = true): this {
+    demandNoMore(arguments, 1, "requiresGrad_");
     if (typeof on !== "boolean") {
       throw new OptionError(`requiresGrad_: ${show(on)} is given, expected true or false`);
     }
@@ -170,11 +177,13 @@ export class Tensor extends ProductMethods {
 
   /** Adds to `grad` of every leaf this depends on the derivative of this; a tensor of many elements needs `gradient`. */
   backward(gradient?: Tensor, options: BackwardOptions = {}): void {
+    demandNoMore(arguments, 2, "backward");
     backward(this, gradient, options);
   }
 
   /** `Tensor [2, 3] f32 on cpu`. */
   override toString(): string {
+    demandNoMore(arguments, 0, "toString");
     return `Tensor ${formatShape(this.shape)} ${this.dtype} on ${
       this.isDisposed ? "nothing (disposed)" : this.device
     }`;

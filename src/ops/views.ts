@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import {
   broadcastStrides,
@@ -33,6 +34,7 @@ import type { Tensor } from "./tensor.ts";
  * @category Views and indexing
  */
 export function contiguous(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "contiguous");
   demandTensor("contiguous", x);
   if (x.isContiguous) return x;
   return record("contiguous", copy(x), [x], [], (g) => [g]);
@@ -45,6 +47,7 @@ export function contiguous(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function clone(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "clone");
   demandTensor("clone", x);
   return record("clone", copy(x), [x], [], (g) => [g]);
 }
@@ -60,6 +63,7 @@ export function clone(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  demandNoMore(arguments, 2, "reshape");
   demandTensor("reshape", x);
   const target = inferShape(shape, x.size, "reshape");
   const strides = viewStrides(x.shape, x.strides, target);
@@ -85,6 +89,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
  * @category Views and indexing
  */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  demandNoMore(arguments, 3, "flatten");
   demandTensor("flatten", x);
   if (x.shape.length === 0) return reshape(x, [1]);
   const a = normalizeAxis(start, x.shape.length, "flatten"),
@@ -99,6 +104,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
  * @category Views and indexing
  */
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
+  demandNoMore(arguments, 3, "unflatten");
   demandTensor("unflatten", x);
   const d = normalizeAxis(dim, x.shape.length, "unflatten");
   return reshape(x, [
@@ -119,6 +125,7 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
  * @category Views and indexing
  */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
+  demandNoMore(arguments, 2, "permute");
   demandTensor("permute", x);
   demandList("permute", dims, "a list of dims");
   const rank = x.shape.length;
@@ -145,6 +152,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
  * @category Views and indexing
  */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  demandNoMore(arguments, 3, "transpose");
   demandTensor("transpose", x);
   const rank = x.shape.length;
   const dims = Array.from({ length: rank }, (_, i) => i);
@@ -166,6 +174,7 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
  * @category Views and indexing
  */
 export function expand(x: Tensor, shape: Shape): Tensor {
+  demandNoMore(arguments, 2, "expand");
   demandTensor("expand", x);
   demandList("expand", shape);
   const shift = shape.length - x.shape.length;
@@ -189,6 +198,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
  * @category Views and indexing
  */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
+  demandNoMore(arguments, 2, "sumTo");
   demandTensor("sumTo", x);
   demandList("sumTo", shape);
   if (sameShape(x.shape, shape)) return x;
@@ -214,6 +224,7 @@ registerSumTo(sumTo as never);
  * @category Views and indexing
  */
 export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
+  demandNoMore(arguments, 2, "squeeze");
   demandTensor("squeeze", x);
   const rank = x.shape.length;
   const drop = dim === undefined
@@ -233,6 +244,7 @@ export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
  * @category Views and indexing
  */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
+  demandNoMore(arguments, 2, "unsqueeze");
   demandTensor("unsqueeze", x);
   const d = normalizeAxis(dim, x.shape.length + 1, "unsqueeze");
   return reshape(x, [...x.shape.slice(0, d), 1, ...x.shape.slice(d)]);
@@ -255,6 +267,7 @@ export function resolveRange(
   range: readonly [(number | null)?, (number | null)?, number?],
   n: number,
 ): { start: number; size: number; step: number } {
+  demandNoMore(arguments, 2, "resolveRange");
   demandList("slice", range, "a range such as [start, end]");
   const step = range[2] ?? 1;
   if (!Number.isInteger(step) || step === 0) {
@@ -328,6 +341,7 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
  * @category Views and indexing
  */
 export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tensor {
+  demandNoMore(arguments, 3, "spread");
   demandTensor("spread", x);
   demandList("spread", shape);
   demandList("spread", ranges, "a list of ranges");
@@ -349,6 +363,7 @@ export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tenso
  * @category Views and indexing
  */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  demandNoMore(arguments, 4, "narrow");
   demandTensor("narrow", x);
   const d = normalizeAxis(dim, x.shape.length, "narrow");
   if (start < 0 || length < 0 || start + length > x.shape[d]) {
@@ -370,6 +385,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
  * @category Views and indexing
  */
 export function select(x: Tensor, dim: number, index: number): Tensor {
+  demandNoMore(arguments, 3, "select");
   demandTensor("select", x);
   const d = normalizeAxis(dim, x.shape.length, "select");
   return slice(x, ...new Array<null>(d).fill(null), index);
@@ -386,6 +402,7 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
  * @category Views and indexing
  */
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
+  demandNoMore(arguments, 2, "flip");
   demandTensor("flip", x);
   const list = listOfDims(dims, "flip").map((d) => normalizeAxis(d, x.shape.length, "flip"));
   return slice(x, ...x.shape.map((_, i): Range => list.includes(i) ? [null, null, -1] : null));
@@ -401,6 +418,7 @@ const mostParts = 2 ** 24;
  * @category Views and indexing
  */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  demandNoMore(arguments, 3, "split");
   demandTensor("split", x);
   if (x.shape.length === 0) throw new ShapeError("split: a number has no dim to split");
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
@@ -432,6 +450,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
  * @category Views and indexing
  */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
+  demandNoMore(arguments, 3, "chunk");
   demandTensor("chunk", x);
   const d = normalizeAxis(dim, x.shape.length, "chunk");
   if (!Number.isInteger(chunks) || chunks < 1) {
@@ -451,6 +470,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  * @category Views and indexing
  */
 export function diagonal(x: Tensor, offset = 0): Tensor {
+  demandNoMore(arguments, 2, "diagonal");
   demandTensor("diagonal", x);
   const rank = x.shape.length;
   if (!isNumber(offset) || !Number.isInteger(fixed(offset))) {
@@ -486,6 +506,7 @@ function spreadDiagonal(x: Tensor, shape: Shape, offset: number): Tensor {
  * @category Views and indexing
  */
 export function t(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "t");
   demandTensor("t", x);
   if (x.shape.length > 2) {
     throw new ShapeError(`t: ${formatShape(x.shape)} has more than 2 dims; use transpose or permute`);
@@ -500,6 +521,7 @@ export function t(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function detach(x: Tensor): Tensor {
+  demandNoMore(arguments, 1, "detach");
   demandTensor("detach", x);
   return alias(x);
 }

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { number, orNull } from "../core/kinds.ts";
 import { byDefault } from "../core/options.ts";
@@ -98,6 +99,7 @@ const rule: Rule<AdafactorOptions> = {
 export class Adafactor extends Optimizer<AdafactorOptions> {
   /** lr 0.01 unless told: at step t at most 1/√t, times the size of the parameter. */
   constructor(params: Params<AdafactorOptions>, options: Partial<AdafactorOptions> = {}) {
+    demandNoMore(arguments, 2, "Adafactor");
     super(rule, params, options);
   }
 }

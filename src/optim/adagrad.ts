@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { add, div, mul, sqrt, sub } from "../expr/build.ts";
 import { number } from "../core/kinds.ts";
 import { byDefault } from "../core/options.ts";
@@ -54,6 +55,7 @@ const rule: Rule<AdagradOptions> = {
 export class Adagrad extends Optimizer<AdagradOptions> {
   /** lr 0.01 unless told. */
   constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
+    demandNoMore(arguments, 2, "Adagrad");
     super(rule, params, options);
   }
 }

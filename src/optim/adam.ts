@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { add, div, max, mul, sqrt, sub } from "../expr/build.ts";
 import { flag, type Kind, kind, number } from "../core/kinds.ts";
 import { byDefault } from "../core/options.ts";
@@ -78,6 +79,7 @@ export const adamW: Rule<AdamOptions> = adamRule("AdamW", true);
 export class Adam extends Optimizer<AdamOptions> {
   /** lr 1e-3 unless told. */
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
+    demandNoMore(arguments, 2, "Adam");
     super(adam, params, options);
   }
 }
@@ -90,6 +92,7 @@ export class Adam extends Optimizer<AdamOptions> {
 export class AdamW extends Optimizer<AdamOptions> {
   /** lr 1e-3 unless told. */
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
+    demandNoMore(arguments, 2, "AdamW");
     super(adamW, params, options);
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import { FerrotypeError, OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import { add, div, gt, le, max, min, mul, neg, select, sqrt } from "../expr/build.ts";
@@ -72,6 +72,7 @@ function normOf(grads: readonly Tensor[]): Tensor {
  * @category Optimizers
  */
 export function gradNorm(parameters: Iterable<Tensor>): Tensor {
+  demandNoMore(arguments, 1, "gradNorm");
   const grads = gradientsOf("gradNorm", parameters);
   return grads.length ? normOf(grads) : zeros([]);
 }
@@ -91,6 +92,7 @@ export function gradNorm(parameters: Iterable<Tensor>): Tensor {
  * @category Optimizers
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
+  demandNoMore(arguments, 2, "clipGradNorm");
   if (!(maxNorm > 0)) throw new OptionError(`clipGradNorm: maxNorm is a number above 0, not ${maxNorm}`);
   const learning = withGradients("clipGradNorm", parameters), grads = learning.map(({ p }) => p.grad!);
   if (!grads.length) return zeros([]);
@@ -131,6 +133,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
  * @category Optimizers
  */
 export function clipGradValue(parameters: Iterable<Tensor>, value: number): void {
+  demandNoMore(arguments, 2, "clipGradValue");
   if (!(value > 0)) {
     throw new OptionError(`clipGradValue: value is ${show(value)}, expected a number above 0`);
   }

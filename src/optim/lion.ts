@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { add, mul, sign, sub } from "../expr/build.ts";
 import { byDefault } from "../core/options.ts";
 import { betas } from "./adam.ts";
@@ -45,6 +46,7 @@ const rule: Rule<LionOptions> = {
 export class Lion extends Optimizer<LionOptions> {
   /** lr 1e-4 unless told. */
   constructor(params: Params<LionOptions>, options: Partial<LionOptions> = {}) {
+    demandNoMore(arguments, 2, "Lion");
     super(rule, params, options);
   }
 }

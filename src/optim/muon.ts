@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { flag, listOf, number, oneOf, whole } from "../core/kinds.ts";
 import { byDefault } from "../core/options.ts";
 import { add, div, maximum, mul, sub } from "../ops/elementwise.ts";
@@ -122,6 +123,7 @@ const rule: Rule<MuonOptions> = {
 export class Muon extends Optimizer<MuonOptions> {
   /** lr 1e-3 and weightDecay 0.1 unless told. */
   constructor(params: Params<MuonOptions>, options: Partial<MuonOptions> = {}) {
+    demandNoMore(arguments, 2, "Muon");
     super(rule, params, options);
   }
 }

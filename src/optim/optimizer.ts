@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandRecord } from "../core/demand.ts";
+import { demandNoMore, demandRecord } from "../core/demand.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { CaptureError, DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
 import { hashOf } from "../core/fnv.ts";
@@ -104,6 +104,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice.
    */
   constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
+    demandNoMore(arguments, 3, "Optimizer");
     demandRecord("Optimizer", rule, "rule", "how a step goes; make one with SGD, AdamW …");
     demandRecord("Optimizer", rule.options, "the rule's options", "a table of them");
     this.#rule = rule;
@@ -188,6 +189,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * @throws {FerrotypeError} for a gradient that is not finite.
    */
   step(options: { lr?: number } = {}): void {
+    demandNoMore(arguments, 1, "step");
     // A number of the run is looked at when there is one.
     const { expected, accepts } = this.#rule.options.lr,
       lr: Option = {
@@ -354,11 +356,13 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   /** Forgets the gradients of all parameters. */
   zeroGrad(): void {
+    demandNoMore(arguments, 0, "zeroGrad");
     for (const p of this.#params()) p.grad = null;
   }
 
   /** All that a continued run needs: options, step counts, and views (not copies) of the remembered tensors. */
   stateDict(): OptimizerState {
+    demandNoMore(arguments, 0, "stateDict");
     return {
       state: this.#params().map((p) => {
         const state = this.#state.get(p);
@@ -375,6 +379,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * @throws {FormatError} when it belongs to other parameters or to another optimizer; then nothing was changed.
    */
   loadStateDict(dict: OptimizerState): void {
+    demandNoMore(arguments, 1, "loadStateDict");
     const params = this.#params(), name = this.#rule.name;
     const sizes = this.paramGroups.map(({ params }) => params.length),
       given = dict.paramGroups.map((g) => g.params);
@@ -449,6 +454,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   /** Gives the memory of what is remembered back. The parameters stay. */
   dispose(): void {
+    demandNoMore(arguments, 0, "dispose");
     for (const { tensors } of this.#state.values()) for (const t of Object.values(tensors)) t.dispose();
     this.#state.clear();
     this.#finite.dispose();

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { add, div, max, mul, sqrt, sub } from "../expr/build.ts";
 import type { Expr } from "../expr/nodes.ts";
 import { flag, number } from "../core/kinds.ts";
@@ -78,6 +79,7 @@ const rule: Rule<RMSpropOptions> = {
 export class RMSprop extends Optimizer<RMSpropOptions> {
   /** lr 0.01 unless told. */
   constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
+    demandNoMore(arguments, 2, "RMSprop");
     super(rule, params, options);
   }
 }

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -72,6 +73,7 @@ function progress(step: number, warmup: number, steps: number): number {
  * @category Optimizers
  */
 export function constant(lr: number): Schedule {
+  demandNoMore(arguments, 1, "constant");
   checkOption("constant", "lr", lr, rate);
   return () => lr;
 }
@@ -85,6 +87,7 @@ const linearWarmupOptions: OptionTable<{ lr: number; warmup: number }> = { lr, w
  * @category Optimizers
  */
 export function linearWarmup(options: { lr: number; warmup: number }): Schedule {
+  demandNoMore(arguments, 1, "linearWarmup");
   const { lr, warmup } = checkOptions("linearWarmup", options, linearWarmupOptions);
   return rising(lr, warmup, () => lr);
 }
@@ -95,6 +98,7 @@ export function linearWarmup(options: { lr: number; warmup: number }): Schedule 
  * @category Optimizers
  */
 export function cosine(options: DecayOptions): Schedule {
+  demandNoMore(arguments, 1, "cosine");
   const { lr, steps, warmup, minLr } = checkedDecay("cosine", options);
   return rising(
     lr,
@@ -109,6 +113,7 @@ export function cosine(options: DecayOptions): Schedule {
  * @category Optimizers
  */
 export function linear(options: DecayOptions): Schedule {
+  demandNoMore(arguments, 1, "linear");
   const { lr, steps, warmup, minLr } = checkedDecay("linear", options);
   return rising(lr, warmup, (step) => lr + (minLr - lr) * progress(step, warmup, steps));
 }
@@ -126,6 +131,7 @@ const stepOptions: OptionTable<{ lr: number; stepSize: number; gamma?: number }>
  * @category Optimizers
  */
 export function step(options: { lr: number; stepSize: number; gamma?: number }): Schedule {
+  demandNoMore(arguments, 1, "step");
   const { lr, stepSize, gamma = 0.1 } = checkOptions("step", options, stepOptions);
   return (step) => lr * gamma ** Math.floor(step / stepSize);
 }
@@ -139,6 +145,7 @@ const exponentialOptions: OptionTable<{ lr: number; gamma: number }> = { lr, gam
  * @category Optimizers
  */
 export function exponential(options: { lr: number; gamma: number }): Schedule {
+  demandNoMore(arguments, 1, "exponential");
   const { lr, gamma } = checkOptions("exponential", options, exponentialOptions);
   return (step) => lr * gamma ** step;
 }
@@ -152,6 +159,7 @@ const inverseSqrtOptions: OptionTable<{ lr: number; warmup: number }> = { lr, wa
  * @category Optimizers
  */
 export function inverseSqrt(options: { lr: number; warmup: number }): Schedule {
+  demandNoMore(arguments, 1, "inverseSqrt");
   return inverseSqrtOf("inverseSqrt", options);
 }
 
@@ -177,6 +185,7 @@ const wsdOptions: OptionTable<WsdOptions> = { ...decayOptions, decay: count };
  * @category Optimizers
  */
 export function wsd(options: WsdOptions): Schedule {
+  demandNoMore(arguments, 1, "wsd");
   const given = checkOptions("wsd", options, wsdOptions), { decay, ...rest } = given;
   const { lr, steps, warmup, minLr } = checkedDecay("wsd", rest),
     fall = decay ?? Math.min(steps - warmup, Math.round(steps / 5));
@@ -201,6 +210,7 @@ export function wsd(options: WsdOptions): Schedule {
  * @category Optimizers
  */
 export function noam(options: { lr: number; warmup: number }): Schedule {
+  demandNoMore(arguments, 1, "noam");
   return inverseSqrtOf("noam", options);
 }
 
@@ -237,6 +247,7 @@ const oneCycleOptions: OptionTable<OneCycleOptions> = {
  * @category Optimizers
  */
 export function oneCycle(options: OneCycleOptions): Schedule {
+  demandNoMore(arguments, 1, "oneCycle");
   const { maxLr, totalSteps, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = checkOptions(
     "oneCycle",
     options,

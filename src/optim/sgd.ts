@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { flag, number } from "../core/kinds.ts";
 import { byDefault, checkIdle, type Idle } from "../core/options.ts";
@@ -72,6 +73,7 @@ const rule: Rule<SGDOptions> = {
 export class SGD extends Optimizer<SGDOptions> {
   /** lr 1e-3 unless told. */
   constructor(params: Params<SGDOptions>, options: Partial<SGDOptions> = {}) {
+    demandNoMore(arguments, 2, "SGD");
     super(rule, params, options);
   }
 }

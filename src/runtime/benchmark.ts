@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { Limits } from "../backends/cpu/limits.ts";
 import { throwIfAborted } from "../core/errors.ts";
 import { abortSignal, flag, whole } from "../core/kinds.ts";
@@ -112,6 +113,7 @@ async function measure(
  * @category Devices
  */
 export function benchmark(options: BenchmarkOptions = {}): AsyncGenerator<Figure> {
+  demandNoMore(arguments, 1, "benchmark");
   return figures(checkOptions("benchmark", options, benchmarkOptions));
 }
 

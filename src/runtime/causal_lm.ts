@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { ModelSizes } from "../models/family.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import type { LayerOptions } from "../nn/mod.ts";
@@ -51,6 +52,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
     where: string | URL | GivenFiles | Openable,
     options: LoadOptions<Readonly<Record<string, unknown>>> = {},
   ): Promise<CausalLM> {
+    demandNoMore(arguments, 2, "load");
     return await loadAny(CausalLM, where, options);
   }
 
@@ -78,6 +80,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
     config: Readonly<Record<string, unknown>>,
     options: LayerOptions = {},
   ): Promise<CausalLM> {
+    demandNoMore(arguments, 2, "fromConfig");
     return await Promise.resolve().then(() => fromConfig(CausalLM, config, options));
   }
 
@@ -98,6 +101,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
     sizes: ModelSizes,
     options: LayerOptions & { dropout?: number } = {},
   ): Promise<CausalLM> {
+    demandNoMore(arguments, 3, "fromSizes");
     return await Promise.resolve().then(() => fromSizes(CausalLM, family, sizes, options));
   }
 }

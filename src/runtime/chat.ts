@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { checkOptions } from "../core/options.ts";
 import { hubOptions } from "../hub/options.ts";
 import type { Openable } from "../platform/platform.ts";
@@ -52,6 +53,7 @@ export async function loadChatTemplate(
   where: string | URL | GivenFiles | Openable,
   options: FolderOptions = {},
 ): Promise<ChatTemplate | null> {
+  demandNoMore(arguments, 2, "loadChatTemplate");
   const reach = checkOptions("loadChatTemplate", options, hubOptions), gguf = await textOfGguf(where);
   if (gguf) demandNoHub(where, reach);
   if (gguf) return await ggufChatTemplate(gguf.metadata, gguf.where);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandText } from "../core/demand.ts";
+import { demand, demandNoMore, demandText } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { abortSignal } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -134,6 +134,7 @@ export async function encodeChat(
   text: string,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<number[]> {
+  demandNoMore(arguments, 3, "encodeChat");
   const { signal } = checkOptions("encodeChat", options, encodeOptions),
     bare = { addSpecialTokens: false, splitSpecialTokens: false };
   demand("encodeChat", "the tokenizer", tokenizer, typeof tokenizer?.encode === "function", "a tokenizer");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { checkOptions } from "../core/options.ts";
 import * as platform from "../platform/platform.ts";
 import { keepingOptions } from "../train/checkpoint_store.ts";
@@ -20,6 +21,7 @@ export class CheckpointManager extends CheckpointStore {
    * @throws {OptionError} when nothing would be kept.
    */
   constructor(directory: string, options: Omit<CheckpointOptions, "fileSystem"> = {}) {
+    demandNoMore(arguments, 2, "CheckpointManager");
     const checked = checkOptions("CheckpointManager", options, keepingOptions);
     super(directory, { ...checked, fileSystem: platform });
   }

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { generateTokens, resolveOptions } from "../generate/mod.ts";
 import type { Family } from "../models/family.ts";
@@ -46,6 +47,7 @@ const enough = 1 << 22;
  * @category Devices
  */
 export async function chooseDevice(config: Partial<GPT2Config> = {}): Promise<DeviceChoice> {
+  demandNoMore(arguments, 1, "chooseDevice");
   return await fasterDevice(gpt2Family, gpt2Config(config));
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
@@ -64,6 +64,7 @@ registerBackend("cpu", () => {
  * @category Devices
  */
 export function setThreads(count: number): void {
+  demandNoMore(arguments, 1, "setThreads");
   if (!Number.isInteger(count) || count < 1) {
     throw new OptionError(`setThreads: count is ${show(count)}, expected a whole number from 1`);
   }
@@ -77,6 +78,7 @@ export function setThreads(count: number): void {
  * @category Devices
  */
 export function getThreads(): number {
+  demandNoMore(arguments, 0, "getThreads");
   return cpuBackend().engine.threads;
 }
 
@@ -89,6 +91,7 @@ export function getThreads(): number {
  * @category Devices
  */
 export function setMaxMemory(bytes: number): void {
+  demandNoMore(arguments, 1, "setMaxMemory");
   if (typeof bytes !== "number" || !(bytes > 0)) {
     throw new OptionError(`setMaxMemory: a number of bytes above 0, or Infinity, not ${show(bytes)}`);
   }
@@ -103,6 +106,7 @@ export function setMaxMemory(bytes: number): void {
  * @category Devices
  */
 export function getMaxMemory(): number {
+  demandNoMore(arguments, 0, "getMaxMemory");
   return backendMemory();
 }
 
@@ -116,6 +120,7 @@ export function getMaxMemory(): number {
  * @category Devices
  */
 export function useDeterministicAlgorithms(on: boolean): void {
+  demandNoMore(arguments, 1, "useDeterministicAlgorithms");
   demand("useDeterministicAlgorithms", "on", on, typeof on === "boolean", "true or false");
   deterministic = on;
   cpuBackend().engine.deterministic = on;
@@ -127,6 +132,7 @@ export function useDeterministicAlgorithms(on: boolean): void {
  * @category Devices
  */
 export function areDeterministicAlgorithmsEnabled(): boolean {
+  demandNoMore(arguments, 0, "areDeterministicAlgorithmsEnabled");
   return deterministic;
 }
 
@@ -163,6 +169,7 @@ const webgpuOptions: OptionTable<WebGPUOptions> = { allowFp16ReducedPrecisionRed
  * @category Devices
  */
 export async function initWebGPU(options: WebGPUOptions = {}): Promise<void> {
+  demandNoMore(arguments, 1, "initWebGPU");
   checkOptions("initWebGPU", options, webgpuOptions);
   if (webgpu !== null) {
     const known = await webgpu.catch(() => null), wanted = options.allowFp16ReducedPrecisionReduction;
@@ -192,6 +199,7 @@ async function openAdapter(options: WebGPUOptions): Promise<WebGpuBackend> {
  * @category Devices
  */
 export async function devices(): Promise<DeviceName[]> {
+  demandNoMore(arguments, 0, "devices");
   const ready = await initWebGPU().then(() => true, () => false);
   return deviceNames().filter((name) => name !== "webgpu" || ready);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { counted } from "../core/show.ts";
 import { cases } from "../backends/cpu/choice.ts";
 import type { Engine } from "../backends/cpu/engine.ts";
@@ -132,6 +133,7 @@ function adapterAbility({ info, features, limits }: GpuAdapter): Ability {
  * @category Devices
  */
 export async function diagnose(): Promise<Diagnosis> {
+  demandNoMore(arguments, 0, "diagnose");
   const backend = cpuBackend(), { engine } = backend;
   backend.tune();
   const used = await engine.ready(), { threadProblem } = engine;

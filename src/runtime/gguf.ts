@@ -4,6 +4,7 @@
  * @module
  */
 import { readyToHold } from "../ops/blocks.ts";
+import { demandNoMore } from "../core/demand.ts";
 import { namedTensors } from "./save_weights.ts";
 import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
@@ -41,6 +42,7 @@ export class Gguf extends GgufFile {
    * @throws {DTypeError} for a dtype that cannot be had from the file's.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
+    demandNoMore(arguments, 2, "tensor");
     checkOptions("tensor", options, placeOptions);
     const view = this.view(name);
     await readyToHold([options.dtype ?? view.dtype]);
@@ -69,6 +71,7 @@ export class Gguf extends GgufFile {
  * @category Files
  */
 export async function openGguf(what: Openable): Promise<Gguf> {
+  demandNoMore(arguments, 1, "openGguf");
   return await openGgufParts(what, (parts) => new Gguf(parts));
 }
 
@@ -132,6 +135,7 @@ export async function saveGguf(
   tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
   options: SaveGgufOptions = {},
 ): Promise<void> {
+  demandNoMore(arguments, 3, "saveGguf");
   const { metadata = {}, dtype } = checkOptions("saveGguf", options, saveOptions);
   const entries = namedTensors("saveGguf", path, tensors);
   const list = entries.map(([name, t]): GgufTensorToSave => {

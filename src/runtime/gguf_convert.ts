@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandPath } from "../core/demand.ts";
+import { demandNoMore, demandPath } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { callback, oneOf } from "../core/kinds.ts";
@@ -252,6 +252,7 @@ export async function convertToGguf(
   path: string | URL,
   options: ConvertToGgufOptions = {},
 ): Promise<number> {
+  demandNoMore(arguments, 3, "convertToGguf");
   const { dtype, typeOf, onWarning: warn = () => {} } = checkOptions(
     "convertToGguf",
     options,

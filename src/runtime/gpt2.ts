@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { gpt2Family } from "../models/gpt2/family.ts";
 import { type GPT2Config, GPT2Model } from "../models/mod.ts";
 import type { Embedding, LayerNorm, LayerOptions, Linear } from "../nn/mod.ts";
@@ -31,6 +32,7 @@ export class GPT2 extends TextModel<GPT2Model> {
    * √(2 · layers), biases 0 (the paper's section 2.3). Seeded by `manualSeed`.
    */
   constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
+    demandNoMore(arguments, 2, "GPT2");
     super(new GPT2Model(config, options), gpt2Family);
   }
 
@@ -61,6 +63,7 @@ export class GPT2 extends TextModel<GPT2Model> {
 
   /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
   ids(ids: Ids): Tensor {
+    demandNoMore(arguments, 1, "ids");
     return this.network.ids(ids);
   }
 
@@ -72,6 +75,7 @@ export class GPT2 extends TextModel<GPT2Model> {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
+    demandNoMore(arguments, 2, "load");
     const given = checkLoad("GPT2.load", options);
     return await loadFromFolder(
       await openModel(where, given),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
@@ -64,6 +64,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @internal
    */
   constructor(network: N, family: Family<N["config"], N>) {
+    demandNoMore(arguments, 2, "NetworkModel");
     super();
     const isWhole = network instanceof Module && typeof family?.type === "string";
     demand(
@@ -141,11 +142,13 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
 
   /** The network's own children: its parameters have the checkpoint's names. */
   override namedChildren(): [string, Module][] {
+    demandNoMore(arguments, 0, "namedChildren");
     return this.network.namedChildren();
   }
 
   /** This model, its network, and all modules below, with their paths. */
   override namedModules(prefix = ""): [string, Module][] {
+    demandNoMore(arguments, 1, "namedModules");
     return [[prefix, this], ...this.network.namedModules(prefix)];
   }
 
@@ -218,6 +221,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     where: string | URL | GivenFiles | Openable,
     options: LoadAdapterOptions = {},
   ): Promise<Lora> {
+    demandNoMore(arguments, 2, "loadAdapter");
     const { loadAdapter } = await import("./adapters.ts");
     return await loadAdapter(this.#adapted, where, options);
   }
@@ -227,6 +231,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @throws {OptionError} for a name that there is not, and while an adapter is merged.
    */
   setAdapter(name: string | null): void {
+    demandNoMore(arguments, 1, "setAdapter");
     if (name === null) return void this.#adapters?.activate("setAdapter", null);
     const set = this.#demandAdapters("setAdapter");
     set.activate("setAdapter", set.get("setAdapter", name));
@@ -238,6 +243,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @throws {OptionError} when there is none in use, or one is merged.
    */
   mergeAdapter(): void {
+    demandNoMore(arguments, 0, "mergeAdapter");
     this.#demandAdapters("mergeAdapter").merge("mergeAdapter", this.network);
   }
 
@@ -246,6 +252,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @throws {OptionError} when no adapter is merged.
    */
   unmergeAdapter(): void {
+    demandNoMore(arguments, 0, "unmergeAdapter");
     const set = this.#demandAdapters("unmergeAdapter");
     if (!set.merged) throw new OptionError("unmergeAdapter: no adapter is merged");
     set.unmerge();
@@ -256,6 +263,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @throws {OptionError} while it is merged, and for an unknown name.
    */
   deleteAdapter(name: string): void {
+    demandNoMore(arguments, 1, "deleteAdapter");
     const set = this.#demandAdapters("deleteAdapter"), adapter = set.get("deleteAdapter", name);
     set.remove("deleteAdapter", this.network, adapter);
     this.#prefixes.get(adapter)?.clear();
@@ -267,6 +275,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @throws {OptionError} when none is in use and none is named.
    */
   async saveAdapter(dir: string | URL, options: SaveAdapterOptions = {}): Promise<void> {
+    demandNoMore(arguments, 2, "saveAdapter");
     const { saveAdapter } = await import("./adapters.ts");
     await saveAdapter(this.#adapted, dir, options);
   }
@@ -304,6 +313,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @internal
    */
   adapted(name: string | null): BatchLanguageModel<CausalCache> {
+    demandNoMore(arguments, 1, "adapted");
     const stamp = this.stamp("adapter", name);
     if (!stamp) return this;
     return adaptedModel(this, stamp, () => this.training ? null : this.#prefixesOf(stamp.adapter));
@@ -328,6 +338,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
 
   /** Gives all memory back, that of kept prompts too. The model cannot be used afterwards. */
   override dispose(): void {
+    demandNoMore(arguments, 0, "dispose");
     for (const prefixes of this.#prefixes.values()) prefixes.clear();
     this.#adapters?.unmerge();
     this.network.dispose();
@@ -348,6 +359,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     capacity: number = this.contextLength,
     options: { dtype?: CacheDType; adapter?: string | null } = {},
   ): ReturnType<N["createCache"]> {
+    demandNoMore(arguments, 3, "createCache");
     const { adapter, ...rest } = demandObject("createCache", options, {
       dtype: 0,
       adapter: 0,
@@ -376,6 +388,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     ids: Ids,
     options: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions = {},
   ): Tensor {
+    demandNoMore(arguments, 2, "forward");
     const cache = options?.cache;
     if (!isList(cache)) return this.#under(cache, () => this.network.forward(ids, options));
     return rowsByStamp(
@@ -394,11 +407,13 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
    */
   hidden(ids: Ids, options: { cache?: CausalCache; depth?: number } = {}): Tensor {
+    demandNoMore(arguments, 2, "hidden");
     return this.#under(options?.cache, () => this.network.hidden(ids, options));
   }
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   logits(hidden: Tensor): Tensor {
+    demandNoMore(arguments, 1, "logits");
     return this.network.logits(hidden);
   }
 
@@ -408,6 +423,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * of {@link forward} that say what positions see, with targets alone.
    */
   loss(ids: Ids, targets?: Ids, options: ModelLossOptions = {}): Tensor {
+    demandNoMore(arguments, 3, "loss");
     return this.network.loss(ids, targets, options);
   }
 
@@ -416,6 +432,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * of sum 1 (transformers' `output_attentions`). Computed for looking at: the layers themselves keep no such matrix.
    */
   attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
+    demandNoMore(arguments, 2, "attentions");
     return this.network.attentions(ids, options);
   }
 
@@ -424,11 +441,13 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @throws {ShapeError} for an id outside the vocabulary.
    */
   checkIds(ids: Iterable<number>): void {
+    demandNoMore(arguments, 1, "checkIds");
     this.network.checkIds(ids);
   }
 
   /** The program of a decoding step of one text as text: one line an operation, with its memory. */
   stepPlan(): string {
+    demandNoMore(arguments, 0, "stepPlan");
     return this.network.stepPlan();
   }
 }

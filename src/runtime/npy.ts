@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandPath } from "../core/demand.ts";
+import { demandNoMore, demandPath } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { counted } from "../core/show.ts";
@@ -35,6 +35,7 @@ function tensorOf(array: NpyArray, { dtype, device }: ReadTensorOptions): Tensor
  * @category Files
  */
 export async function readNpy(what: Openable, options: ReadTensorOptions = {}): Promise<Tensor> {
+  demandNoMore(arguments, 2, "readNpy");
   const place = checkOptions("readNpy", options, placeOptions), source = await openSource(what);
   try {
     return tensorOf(readNpyArray(await source.read(0, source.size), source.name), place);
@@ -50,6 +51,7 @@ export async function readNpy(what: Openable, options: ReadTensorOptions = {}): 
  * @category Files
  */
 export async function saveNpy(path: string | URL, x: Tensor): Promise<void> {
+  demandNoMore(arguments, 2, "saveNpy");
   demandPath("saveNpy", path);
   demandTensor("saveNpy", x);
   await writeFileAtomic(path, npyBytes(x.dtype, x.shape, await x.data()));
@@ -69,6 +71,7 @@ const mostBytes = 2 ** 32 - 1;
  * @category Files
  */
 export async function readNpz(what: Openable, options: ReadTensorOptions = {}): Promise<Map<string, Tensor>> {
+  demandNoMore(arguments, 2, "readNpz");
   const place = checkOptions("readNpz", options, placeOptions), source = await openSource(what);
   const found = new Map<string, Tensor>();
   try {
@@ -104,6 +107,7 @@ export async function saveNpz(
   path: string | URL,
   tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
 ): Promise<void> {
+  demandNoMore(arguments, 2, "saveNpz");
   const list = namedTensors("saveNpz", path, tensors), entries: { name: string; bytes: Uint8Array }[] = [];
   for (const [name, t] of list) {
     entries.push({ name: name + suffix, bytes: npyBytes(t.dtype, t.shape, await t.data()) });

@@ -4,7 +4,7 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { demand, demandPath } from "../core/demand.ts";
+import { demand, demandNoMore, demandPath } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
@@ -71,6 +71,7 @@ export class Onnx extends OnnxModel {
    * the way, its operator, opset and the reason.
    */
   static async load(what: Openable, options: OnnxLoadOptions = {}): Promise<Onnx> {
+    demandNoMore(arguments, 2, "load");
     const { device = defaultDevice() } = checkOptions("Onnx.load", options, loadOptions);
     const source = await openSource(what);
     try {
@@ -83,6 +84,7 @@ export class Onnx extends OnnxModel {
 
   /** Writes the model with its weights as they are now as one file, whole or not at all. */
   async save(path: string | URL): Promise<void> {
+    demandNoMore(arguments, 1, "save");
     demandPath("save", path);
     await writeFileAtomic(path, await this.toBytes());
   }
@@ -131,6 +133,7 @@ export async function exportOnnx(
   path: string | URL,
   options: ExportOnnxOptions = {},
 ): Promise<void> {
+  demandNoMore(arguments, 3, "exportOnnx");
   demandPath("exportOnnx", path);
   const kind = kindOf(model);
   demand(
@@ -164,6 +167,7 @@ export async function exportOnnx(
  * @category ONNX
  */
 export async function inspectOnnx(what: Openable): Promise<OnnxSummary> {
+  demandNoMore(arguments, 1, "inspectOnnx");
   const source = await openSource(what);
   try {
     return summaryOf(await readModel(source));

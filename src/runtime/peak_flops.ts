@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { Limits } from "../backends/cpu/limits.ts";
 import { cpuBackend } from "./cpu.ts";
 
@@ -13,6 +14,7 @@ import { cpuBackend } from "./cpu.ts";
  * @category Devices
  */
 export async function peakFlops(): Promise<number> {
+  demandNoMore(arguments, 0, "peakFlops");
   const { engine } = cpuBackend(), limits = new Limits(engine);
   await engine.ready();
   // Until the engine has compiled it for speed.

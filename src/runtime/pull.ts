@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { HubError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import type { CachedRepository, CacheOptions, HubOptions } from "../hub/mod.ts";
@@ -49,6 +50,7 @@ export interface PulledModel {
  * @category Hub
  */
 export async function pullModel(repository: string, options: HubOptions = {}): Promise<PulledModel> {
+  demandNoMore(arguments, 2, "pullModel");
   checkOptions("pullModel", options, hubOptions);
   const { openRepository } = await hub();
   const folder = await openRepository(repository, options);
@@ -73,6 +75,7 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
  * @category Hub
  */
 export async function scanCache(options: CacheOptions = {}): Promise<CachedRepository[]> {
+  demandNoMore(arguments, 1, "scanCache");
   return (await hub()).scanCache(options);
 }
 
@@ -86,5 +89,6 @@ export async function removeCached(
   repository: string,
   options: CacheOptions = {},
 ): Promise<CachedRepository> {
+  demandNoMore(arguments, 2, "removeCached");
   return (await hub()).removeCached(repository, options);
 }

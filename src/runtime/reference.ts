@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { createReferenceBackend } from "../backends/reference/backend.ts";
 import { totalMemory } from "../platform/platform.ts";
 import { deviceNames, registerBackend } from "../tensor/mod.ts";
@@ -17,6 +18,7 @@ initReference();
  * @category Devices
  */
 export function initReference(): void {
+  demandNoMore(arguments, 0, "initReference");
   if (deviceNames().includes("reference")) return;
   // A tenth of the machine is left to others.
   registerBackend("reference", () => createReferenceBackend(0.9 * (totalMemory() ?? Infinity)));

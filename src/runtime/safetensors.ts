@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandPath } from "../core/demand.ts";
+import { demand, demandNoMore, demandPath } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isDType, isFloat, isK, isQuantized, quantBlock } from "../core/dtype.ts";
@@ -53,6 +53,7 @@ export class Safetensors extends SafetensorsFile {
    * @throws {DTypeError} for a dtype that the library does not hold.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
+    demandNoMore(arguments, 2, "tensor");
     checkOptions("tensor", options, placeOptions);
     const view = this.view(name), dtype = options.dtype ?? view.dtype;
     if (!isDType(dtype)) {
@@ -116,6 +117,7 @@ function openHere(what: Openable): Promise<ByteSource> {
  * @category Files
  */
 export async function openSafetensors(what: Openable): Promise<Safetensors> {
+  demandNoMore(arguments, 1, "openSafetensors");
   return new Safetensors(await openFiles(await openHere(what), shardsOf(what)));
 }
 
@@ -194,6 +196,7 @@ export async function saveSafetensors(
   tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
   options: SaveSafetensorsOptions = {},
 ): Promise<void> {
+  demandNoMore(arguments, 3, "saveSafetensors");
   checkOptions("saveSafetensors", options, saveOptions);
   const entries = namedTensors("saveSafetensors", path, tensors);
   const list = entries.map(([name, t]) => {
@@ -218,6 +221,7 @@ export async function copySafetensors(
   path: string | URL,
   options: CopySafetensorsOptions = {},
 ): Promise<WrittenWeights> {
+  demandNoMore(arguments, 3, "copySafetensors");
   const { onWarning = console.warn, ...saving } = checkOptions("copySafetensors", options, copyOptions);
   const kept: { name: string; depth: number; held: string }[] = [];
   demand("copySafetensors", "file", file, file instanceof SafetensorsFile, "an open safetensors file");

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandText } from "../core/demand.ts";
+import { demand, demandNoMore, demandText } from "../core/demand.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -51,6 +51,7 @@ export class SummaryWriter {
    * @throws {OptionError} for a purgeStep that is no step.
    */
   constructor(directory: string, options: SummaryWriterOptions = {}) {
+    demandNoMore(arguments, 2, "SummaryWriter");
     demandText("SummaryWriter", directory, "the directory");
     const { purgeStep } = checkOptions("SummaryWriter", options, summaryWriterOptions);
     this.directory = directory;
@@ -66,6 +67,7 @@ export class SummaryWriter {
 
   /** Notes a number, such as a loss, of a step; `wallTime` is seconds since 1970, by default now. */
   addScalar(tag: string, value: number, step: number, wallTime: number = now()): void {
+    demandNoMore(arguments, 4, "addScalar");
     demandText("addScalar", tag, "the tag");
     demand("addScalar", "the value", value, typeof value === "number", "a number");
     demand("addScalar", "the step", step, whole(0).accepts(step), "a whole number from 0");
@@ -75,6 +77,7 @@ export class SummaryWriter {
 
   /** Has all that was noted in the file. */
   async flush(): Promise<void> {
+    demandNoMore(arguments, 0, "flush");
     const records = this.#waiting.splice(0);
     this.#written = this.#written.then(async () => {
       if (!records.length) return;
@@ -100,6 +103,7 @@ export class SummaryWriter {
 
   /** Writes what is left, and lets go of the file. */
   async close(): Promise<void> {
+    demandNoMore(arguments, 0, "close");
     if (this.#isClosed) return;
     await this.flush();
     this.#isClosed = true;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { object } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
@@ -55,6 +56,7 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
  * @category Tables
  */
 export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+  demandNoMore(arguments, 2, "readCsv");
   return await readTable(what, checkCsvOptions("readCsv", options), null);
 }
 
@@ -123,6 +125,7 @@ export class TabularModel extends TabularModelBase {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async fit(csv: CsvSource | Table, options: FitOptions = {}): Promise<TabularModel> {
+    demandNoMore(arguments, 2, "fit");
     const given = checkOptions("TabularModel.fit", options, fitOptions, idleFitOptions(csv instanceof Table));
     const { csv: reading, ...rest } = given;
     const signal = given.signal ? { signal: given.signal } : {};
@@ -136,6 +139,7 @@ export class TabularModel extends TabularModelBase {
    * @throws {FormatError} for a file that is none.
    */
   static async load(what: Openable): Promise<TabularModel> {
+    demandNoMore(arguments, 1, "load");
     const source = await openSource(what), file = new SafetensorsFile(await openFiles(source));
     try {
       const { fitted, info } = await readModel(file, source.name);
@@ -153,11 +157,13 @@ export class TabularModel extends TabularModelBase {
    * @throws {OptionError} for options that do not fit the model.
    */
   async readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+    demandNoMore(arguments, 2, "readCsv");
     return await readTable(what, checkCsvOptions("readCsv", options), this.expected);
   }
 
   /** Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata. */
   async save(path: string | URL): Promise<void> {
+    demandNoMore(arguments, 1, "save");
     const { tensors, metadata } = this.toFile();
     await writeWeights(path, tensors, { metadata });
   }

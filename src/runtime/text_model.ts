@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
 import { show } from "../core/show.ts";
@@ -74,6 +75,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @internal
    */
   constructor(network: N, family: Family<N["config"], N>) {
+    demandNoMore(arguments, 2, "TextModel");
     super(network, family);
   }
 
@@ -97,6 +99,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for what is no prompt, and for text without a tokenizer.
    */
   encode(prompt: string | readonly number[]): number[] {
+    demandNoMore(arguments, 1, "encode");
     if (typeof prompt !== "string") {
       demandIds(prompt);
       this.checkIds(prompt);
@@ -150,6 +153,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<string, GenerationResult> {
+    demandNoMore(arguments, 2, "generate");
     if (!this.tokenizer) {
       throw new OptionError(
         "generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer",
@@ -166,6 +170,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    *   prompt that is too long, {CancelledError} when the signal fires.
    */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
+    demandNoMore(arguments, 2, "complete");
     for (const name of ["outputScores", "outputLogits", "returnDictInGenerate"] as const) {
       if ((options as Record<string, unknown> | null)?.[name] !== true) continue;
       throw new OptionError(
@@ -186,6 +191,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<TokenPiece, GenerationResult> {
+    demandNoMore(arguments, 2, "stream");
     const [speaker, resolved] = this.#speaker(this.#resolve(options));
     return generatePieces(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
@@ -201,6 +207,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult> {
+    demandNoMore(arguments, 2, "completion");
     const [speaker, settled] = this.#speaker(this.#resolve(options)), { numReturnSequences = 1 } = options;
     if (numReturnSequences > 1) {
       throw new OptionError(
@@ -222,6 +229,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult[]> {
+    demandNoMore(arguments, 2, "completions");
     const [speaker, resolved] = this.#speaker(this.#resolve(options));
     return await generateMany(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
@@ -241,6 +249,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions & BatcherOptions = {},
   ): Promise<GenerationResult[]> {
+    demandNoMore(arguments, 2, "completeBatch");
     demandObject("completeBatch", options, batcherOptions);
     demandList(prompts);
     const { maxBatch, prefillChunk, formatSeconds, ...rest } = options;
@@ -273,6 +282,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {FormatError} for a conversation that it refuses.
    */
   async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
+    demandNoMore(arguments, 2, "chat");
     demandObject("chat", options, templateOptions);
     const { tools, documents, template, variables, now, ...rest } = options;
     const written = definedOf({ tools, documents, template, variables, now });
@@ -282,6 +292,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
 
   /** The ids of a conversation as the model's chat template writes it, ready for the answer. Errors as in {@link chat}. */
   async chatIds(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<number[]> {
+    demandNoMore(arguments, 2, "chatIds");
     checkOptions("chatIds", options, templateOptions);
     const { idsOfChat } = await import("./chat_template.ts");
     return await idsOfChat(this, messages, options);
@@ -300,6 +311,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {FerrotypeError} for vectors that are no numbers, naming the weight or the operation behind it.
    */
   async embed(texts: readonly (string | readonly number[])[], options: EmbedOptions = {}): Promise<Tensor> {
+    demandNoMore(arguments, 2, "embed");
     checkOptions("embed", options, embedOptions);
     demandList(texts, "embed");
     const ids = await Promise.resolve().then(() => texts.map((text) => this.encode(text)));
@@ -319,6 +331,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist.
    */
   batcher(options: BatcherOptions = {}): Batcher<CausalCache> {
+    demandNoMore(arguments, 1, "batcher");
     return new Batcher(this, options);
   }
 
@@ -331,6 +344,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions = {},
   ): Promise<Prepared> {
+    demandNoMore(arguments, 2, "prepare");
     const settled = resolveOptions(options, this.generationConfig);
     checkVocabulary(options, this.vocabSize);
     return prepareAll(
@@ -361,6 +375,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<number, FinishReason> {
+    demandNoMore(arguments, 2, "generateIds");
     const resolved = resolveOptions(options, this.generationConfig);
     checkVocabulary(options, this.vocabSize);
     if (resolved.stop.length) {
@@ -389,6 +404,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {FormatError} when there is none, or it is malformed.
    */
   async loadTokenizer(where: string | URL | GivenFiles, options: FolderOptions = {}): Promise<Tokenizer> {
+    demandNoMore(arguments, 2, "loadTokenizer");
     const folder = await openFolder(where, checkOptions("loadTokenizer", options, hubOptions));
     const tokenizer = await tokenizerOf(folder);
     if (!tokenizer) throw new FormatError(`${folder.name} holds no tokenizer`);
@@ -398,6 +414,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
 
   /** The tokenizer's part of what {@link save} writes, as texts. */
   tokenizerFiles(): { name: string; content: string }[] {
+    demandNoMore(arguments, 0, "tokenizerFiles");
     const { tokenizer, companions } = this;
     const files = tokenizer ? tokenizerBeside(tokenizer, companions, this.contextLength) : [];
     return files.map(({ name, content }) => ({ name, content: content("") }));
@@ -405,6 +422,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
 
   /** What config.json says of it, but for what its weights are held as. */
   toConfig(): Record<string, unknown> {
+    demandNoMore(arguments, 0, "toConfig");
     const { torch_dtype: _, dtype: _d, ...json } = this.kind.json(this.config, "f32");
     return json;
   }
@@ -420,6 +438,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist and for an adapter in use, {FerrotypeError} where nothing can be written.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
+    demandNoMore(arguments, 2, "save");
     const { tensors, weights, beside } = contentsOf(this, this.kind, "save", options);
     await writeModel(dir, tensors, weights, beside);
   }
@@ -431,6 +450,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist and for an adapter in use.
    */
   files(options: SaveOptions = {}): ModelFile[] {
+    demandNoMore(arguments, 1, "files");
     const { tensors, weights, beside } = contentsOf(this, this.kind, "files", options);
     return modelFiles(tensors, weights, beside);
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { hubOptions } from "../hub/options.ts";
@@ -113,6 +114,7 @@ export async function loadTokenizer(
   where: string | URL | GivenFiles | Openable,
   options: FolderOptions & TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
+  demandNoMore(arguments, 2, "loadTokenizer");
   const { engine, ...rest } = checkOptions("loadTokenizer", options, loadOptions);
   const gguf = await textOfGguf(where);
   if (gguf) demandNoHub(where, rest);

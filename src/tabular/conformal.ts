@@ -10,7 +10,7 @@
  * @module
  */
 
-import { demandNumbers } from "../core/demand.ts";
+import { demandNoMore, demandNumbers } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
 
@@ -35,6 +35,7 @@ function rankOf(count: number, level: number): number {
  * @category Tables
  */
 export function conformalRadius(sorted: ArrayLike<number>, level: number): number {
+  demandNoMore(arguments, 2, "conformalRadius");
   checkLevel(level);
   demandNumbers("conformalRadius", sorted, "sorted");
   const rank = rankOf(sorted.length, level);
@@ -48,6 +49,7 @@ export function conformalRadius(sorted: ArrayLike<number>, level: number): numbe
  * @category Tables
  */
 export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBuffer> {
+  demandNoMore(arguments, 1, "sortedResiduals");
   demandNumbers("sortedResiduals", errors, "errors");
   const residuals = Float64Array.from(errors, Math.abs);
   const bad = residuals.findIndex((residual) => !Number.isFinite(residual));
@@ -63,6 +65,7 @@ export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBu
  * @category Tables
  */
 export function thinResiduals(sorted: ArrayLike<number>, limit = 401): Float32Array<ArrayBuffer> {
+  demandNoMore(arguments, 2, "thinResiduals");
   demandNumbers("thinResiduals", sorted, "sorted");
   if (!Number.isInteger(limit) || limit < 2) {
     throw new OptionError(`at least 2 residuals are kept, not ${limit}`);
@@ -85,6 +88,7 @@ export function coverage(
   lower: ArrayLike<number>,
   upper: ArrayLike<number>,
 ): number {
+  demandNoMore(arguments, 3, "coverage");
   demandNumbers("coverage", targets, "targets");
   demandNumbers("coverage", lower, "lower");
   demandNumbers("coverage", upper, "upper");
@@ -131,6 +135,7 @@ export function splitConformal(
   test: ArrayLike<number>,
   level = 0.9,
 ): ConformalInterval {
+  demandNoMore(arguments, 3, "splitConformal");
   demandNumbers("splitConformal", calibration, "calibration");
   demandNumbers("splitConformal", test, "test");
   if (test.length === 0) throw new ShapeError("coverage of no rows: at least one is needed");
@@ -154,6 +159,7 @@ export function crossConformal(
   folds: ArrayLike<number>,
   level = 0.9,
 ): ConformalInterval {
+  demandNoMore(arguments, 3, "crossConformal");
   checkLevel(level);
   demandNumbers("crossConformal", errors, "errors");
   demandNumbers("crossConformal", folds, "folds");

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { seed as aSeed, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
@@ -123,6 +123,7 @@ export class TabularModelBase {
 
   /** From what a fit or a file gives. */
   constructor(fitted: FittedModel, info: ModelInfo) {
+    demandNoMore(arguments, 2, "TabularModelBase");
     const isFitted = Array.isArray(fitted?.networks) && typeof fitted.schema === "object" &&
       fitted.schema !== null;
     demand(
@@ -151,11 +152,13 @@ export class TabularModelBase {
 
   /** What it says of one row: cells by column name, or in the order of the columns. Columns left out are missing. */
   async predict(row: Row): Promise<Prediction> {
+    demandNoMore(arguments, 1, "predict");
     return (await this.predictMany([row]))[0];
   }
 
   /** What it says of rows. */
   async predictMany(rows: readonly Row[]): Promise<Prediction[]> {
+    demandNoMore(arguments, 1, "predictMany");
     const width = this.normalizer.columns.length, cells = new Float64Array(rows.length * width);
     rows.forEach((row, i) => cells.set(this.normalizer.cells(row), i * width));
     const outputs = await this.predictCells(cells), { classes } = this.schema.target;
@@ -170,6 +173,7 @@ export class TabularModelBase {
    * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
    */
   async predictTable(table: Table): Promise<Prediction[]> {
+    demandNoMore(arguments, 1, "predictTable");
     const outputs = await this.predictCells(this.normalizer.cellsOf(table));
     const n = Math.max(1, this.schema.target.classes.length);
     return Array.from(
@@ -187,6 +191,7 @@ export class TabularModelBase {
 
   /** Probabilities [rows, classes] or values [rows] for rows of cells [rows, columns]; see `Normalizer.cells`. */
   predictCells(cells: Float64Array): Promise<Float64Array> {
+    demandNoMore(arguments, 1, "predictCells");
     return this.#predictor.predict(cells);
   }
 
@@ -211,6 +216,7 @@ export class TabularModelBase {
    * drawn column by column from the quantiles and counts that the model keeps, so no data are needed.
    */
   async explain(row: Row, options: ExplainOptions = {}): Promise<Explanation> {
+    demandNoMore(arguments, 2, "explain");
     const { seed = 0, orders } = checkOptions("explain", options, explainOptions),
       { columns, target } = this.schema;
     const result: Contributions = await contributions(
@@ -254,17 +260,20 @@ export class TabularModelBase {
 
   /** The bytes of an ONNX file that predicts the same. */
   toOnnx(options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
+    demandNoMore(arguments, 1, "toOnnx");
     const given = checkOptions("toOnnx", options, onnxOptions);
     return toOnnx(this.fitted, { version: this.info.version, ...given });
   }
 
   /** What a safetensors file of the model holds. */
   toFile(): { tensors: TensorToSave[]; metadata: Record<string, string> } {
+    demandNoMore(arguments, 0, "toFile");
     return modelToFile(this.fitted, this.info);
   }
 
   /** Gives the memory back. */
   dispose(): void {
+    demandNoMore(arguments, 0, "dispose");
     this.#predictor.dispose();
   }
 
@@ -285,6 +294,7 @@ export async function readModel(
   file: SafetensorsFile,
   name: string,
 ): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+  demandNoMore(arguments, 2, "readModel");
   demand("readModel", "the file", file, file instanceof SafetensorsFile, "an open safetensors file");
   const { model, info } = await modelFromFile(file, name);
   return { fitted: model, info };
@@ -303,6 +313,7 @@ export async function fitTable(
   table: Table,
   given: TabularOptions = {},
 ): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+  demandNoMore(arguments, 2, "fitTable");
   const options = checkOptions("fitTable", given, tabularOptions, idleTabularOptions);
   demand("fitTable", "the table", table, table instanceof Table, "a Table, such as readCsv gives");
   const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { like, listOf, text, whole } from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
@@ -78,6 +78,7 @@ export class Normalizer {
 
   /** From what a file or {@link Normalizer.fit} says. */
   constructor(columns: readonly Column[], features: readonly Feature[]) {
+    demandNoMore(arguments, 2, "Normalizer");
     demand("Normalizer", "columns", columns, Array.isArray(columns), "a list of columns");
     demand("Normalizer", "features", features, Array.isArray(features), "a list of features");
     this.columns = columns;
@@ -86,6 +87,7 @@ export class Normalizer {
 
   /** Learns ranges, categories and scales of all columns but `target` from the given rows (default: all). */
   static fit(table: Table, given: NormalizerOptions = {}): Normalizer {
+    demandNoMore(arguments, 2, "fit");
     const options = checkOptions("Normalizer.fit", given, normalizerOptions);
     demand("Normalizer.fit", "the table", table, table instanceof Table, "a Table, such as readCsv gives");
     const target = options.target === undefined
@@ -105,6 +107,7 @@ export class Normalizer {
    * @throws {OptionError} for a name that no column has, a row of another length, or a text where a number belongs.
    */
   cells(row: Row): Float64Array {
+    demandNoMore(arguments, 1, "cells");
     const cells = new Float64Array(this.columns.length).fill(NaN);
     if (Array.isArray(row)) {
       if (row.length !== this.columns.length) {
@@ -135,6 +138,7 @@ export class Normalizer {
    * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
    */
   cellsOf(table: Table): Float64Array {
+    demandNoMore(arguments, 1, "cellsOf");
     const width = this.columns.length, cells = new Float64Array(table.rows * width).fill(NaN);
     let found = 0;
     this.columns.forEach((column, c) => {
@@ -162,11 +166,13 @@ export class Normalizer {
 
   /** The columns' names, for messages. */
   names(): string {
+    demandNoMore(arguments, 0, "names");
     return this.columns.map((column) => column.name).join(", ");
   }
 
   /** Features of rows of cells [rows, columns] → [rows, inputs]; `inputs` chooses features, all when null. */
   transform(cells: Float64Array, inputs: readonly number[] | null = null): Float32Array<ArrayBuffer> {
+    demandNoMore(arguments, 2, "transform");
     const width = this.columns.length, rows = cells.length / width;
     const chosen = inputs === null ? this.features : inputs.map((i) => this.features[i]), n = chosen.length;
     const out = new Float32Array(rows * n);

@@ -15,7 +15,7 @@
  * @module
  */
 
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { oneOf, text } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
@@ -69,6 +69,7 @@ export function onnxInputs(schema: Schema): OnnxInputs {
  * @category Tables
  */
 export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
+  demandNoMore(arguments, 2, "toOnnx");
   const isFitted = Array.isArray(model?.networks) && Array.isArray(model.schema?.columns);
   demand("toOnnx", "the model", model, isFitted, "what a fit gives: model.fitted");
   const { schema, networks } = model;

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { demand, demandNumbers, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandNumbers, demandRecord } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
 import { conformalRadius } from "./conformal.ts";
@@ -77,6 +77,7 @@ export interface ValueStatistics {
  * @category Tables
  */
 export function valueStatistics(value: number, of: Distribution): ValueStatistics {
+  demandNoMore(arguments, 2, "valueStatistics");
   demand("valueStatistics", "value", value, typeof value === "number", "a number");
   demandRecord("valueStatistics", of, "the distribution", "{ mean, std, min, max, quantiles }");
   demandNumbers("valueStatistics", of.quantiles, "quantiles");
@@ -100,6 +101,7 @@ export function valueStatistics(value: number, of: Distribution): ValueStatistic
  * @category Tables
  */
 export function entropy(probabilities: ArrayLike<number>): number {
+  demandNoMore(arguments, 1, "entropy");
   demandNumbers("entropy", probabilities, "probabilities");
   let sum = 0;
   for (let c = 0; c < probabilities.length; c++) {
@@ -158,6 +160,7 @@ export function probabilityTable(
   probabilities: ArrayLike<number>,
   names: readonly string[],
 ): ProbabilityRow[] {
+  demandNoMore(arguments, 2, "probabilityTable");
   demandNumbers("probabilityTable", probabilities, "probabilities");
   demand("probabilityTable", "names", names, Array.isArray(names), "a list of names");
   if (probabilities.length !== names.length) {
@@ -204,6 +207,7 @@ export interface ClassStatistics {
  * @category Tables
  */
 export function classStatistics(probabilities: ArrayLike<number>, names: readonly string[]): ClassStatistics {
+  demandNoMore(arguments, 2, "classStatistics");
   demand("classStatistics", "names", names, Array.isArray(names), "a list of names");
   if (names.length < 2) throw new ShapeError(`a classification has at least 2 classes, not ${names.length}`);
   const table = probabilityTable(probabilities, names);
@@ -243,6 +247,7 @@ export function regressionStatistics(
   residuals: ArrayLike<number>,
   level = 0.9,
 ): RegressionStatistics {
+  demandNoMore(arguments, 4, "regressionStatistics");
   const radius = conformalRadius(residuals, level);
   return {
     ...valueStatistics(value, target),

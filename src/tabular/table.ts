@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { hint } from "../core/nearest.ts";
 import type { CellForm, ColumnKind } from "./types.ts";
@@ -85,6 +85,7 @@ export class Table {
     readonly rowsInFile: number;
     readonly notes: readonly string[];
   }) {
+    demandNoMore(arguments, 1, "Table");
     demandRecord("Table", parts, "what is given", "{ name, columns, rows, … }");
     demand("Table", "columns", parts.columns, Array.isArray(parts.columns), "a list of columns");
     this.name = parts.name;
@@ -101,6 +102,7 @@ export class Table {
    * @throws {FormatError} naming the closest when there is none.
    */
   column(name: string): TableColumn {
+    demandNoMore(arguments, 1, "column");
     const found = this.columns.find((column) => column.name === name);
     if (found !== undefined) return found;
     const names = this.columns.map((column) => column.name);
@@ -109,6 +111,7 @@ export class Table {
 
   /** How many cells of a column are missing. */
   missing(column: TableColumn): number {
+    demandNoMore(arguments, 1, "missing");
     let count = 0;
     for (let row = 0; row < this.rows; row++) if (Number.isNaN(column.values[row])) count++;
     return count;

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import type { Backend } from "../backends/contract.ts";
 import { isFloat } from "../core/dtype.ts";
 import { FerrotypeError } from "../core/errors.ts";
@@ -161,6 +161,7 @@ function numberOf(bytes: Uint8Array, t: TensorBase): number {
  * @category Gradients and programs
  */
 export function detectAnomaly<T>(f: () => T): T {
+  demandNoMore(arguments, 1, "detectAnomaly");
   demandFunction("detectAnomaly", f);
   const before = activeWatcher(), own = new Detector();
   setWatcher(own);

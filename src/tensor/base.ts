@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { FerrotypeError, OptionError } from "../core/errors.ts";
@@ -87,6 +88,7 @@ export class TensorBase implements Disposable {
    * @internal
    */
   watch(): void {
+    demandNoMore(arguments, 0, "watch");
     if (this.#watched || !this.#storage) return;
     this.#watched = true;
     collected.register(this, this.#storage, this);
@@ -160,6 +162,7 @@ export class TensorBase implements Disposable {
    * @internal
    */
   exchangeGrad(value: TensorBase | null): TensorBase | null {
+    demandNoMore(arguments, 1, "exchangeGrad");
     const before = this.#grad;
     this.#grad = value;
     return before;
@@ -172,6 +175,7 @@ export class TensorBase implements Disposable {
 
   /** Gives the memory back, unless views of it are still alive. Safe to call twice. */
   dispose(): void {
+    demandNoMore(arguments, 0, "dispose");
     if (!this.#storage) return;
     if (this.#watched) collected.unregister(this);
     this.#storage.release();

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { show } from "../core/show.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { DeviceError } from "../core/errors.ts";
@@ -83,6 +84,7 @@ export function deviceNames(): DeviceName[] {
  * @category Tensors
  */
 export function setDefaultDevice(name: DeviceName): void {
+  demandNoMore(arguments, 1, "setDefaultDevice");
   deviceOf(name);
   defaultName = name;
 }
@@ -93,5 +95,6 @@ export function setDefaultDevice(name: DeviceName): void {
  * @category Tensors
  */
 export function defaultDevice(): DeviceName {
+  demandNoMore(arguments, 0, "defaultDevice");
   return defaultName;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { demandTensor } from "./kinds.ts";
 import type { Backend } from "../backends/contract.ts";
 import { byteSize, type DType, fitsRange, quantBlock, rangeError } from "../core/dtype.ts";
@@ -59,6 +60,7 @@ export function filled(
  * @category Tensors
  */
 export function copyInto(source: TensorBase, target: TensorBase): void {
+  demandNoMore(arguments, 2, "copyInto");
   demandTensor("copyInto", source, "source");
   demandTensor("copyInto", target, "target");
   if (!sameShape(source.shape, target.shape)) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { either, listOf, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -51,6 +51,7 @@ export function valueAndGrad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions = {},
 ): (...args: T[]) => [value: T, gradient: T | T[]] {
+  demandNoMore(arguments, 2, "valueAndGrad");
   return differentiated("valueAndGrad", f, options);
 }
 
@@ -116,6 +117,7 @@ export function grad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions = {},
 ): (...args: T[]) => T | T[] {
+  demandNoMore(arguments, 2, "grad");
   const both = differentiated("grad", f, options);
   return (...args) => both(...args)[1];
 }

@@ -9,7 +9,7 @@
  */
 import { demandTensor } from "./kinds.ts";
 import { demandList } from "../core/shape.ts";
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -60,6 +60,7 @@ export function checkGradients<T extends TensorBase>(
   inputs: readonly T[],
   options: CheckGradientsOptions = {},
 ): Promise<true> {
+  demandNoMore(arguments, 3, "checkGradients");
   return tidy(() => compare(f, inputs, options));
 }
 

@@ -12,7 +12,7 @@
  */
 import { DTypeError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { TensorBase } from "./base.ts";
 import type { TapeNode } from "./tape.ts";
 
@@ -60,6 +60,7 @@ export function trackNode(node: TapeNode): void {
  * @category Memory
  */
 export function keep<T extends TensorBase>(tensor: T): T {
+  demandNoMore(arguments, 1, "keep");
   if (!(tensor instanceof TensorBase)) {
     throw new DTypeError(`keep: ${show(tensor)} is given, expected a tensor`);
   }
@@ -140,6 +141,7 @@ function close(scope: Scope, result: unknown): void {
  * @category Memory
  */
 export function tidy<T>(f: () => T): T {
+  demandNoMore(arguments, 1, "tidy");
   demandFunction("tidy", f);
   const scope: Scope = { tensors: [], nodes: [], start: nodesMade };
   scopes.push(scope);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { DeviceName, MemoryUse } from "../backends/contract.ts";
 import { flag } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -55,6 +56,7 @@ function usedByOp(device: DeviceName): Record<string, MemoryUse> {
  * @category Memory
  */
 export function memory(options: MemoryOptions = {}): Record<string, DeviceMemory> {
+  demandNoMore(arguments, 1, "memory");
   const { byOp = false } = checkOptions("memory", options, memoryOptions);
   return Object.fromEntries(
     activeBackends().map((backend): [string, DeviceMemory] => {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { demandFunction } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import type { Backend } from "../backends/contract.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { activeCapture } from "./capture/gate.ts";
@@ -171,6 +171,7 @@ export function withRecording<T>(on: boolean, f: () => T): T {
  * @category Gradients and programs
  */
 export function noGrad<T>(f: () => T): T {
+  demandNoMore(arguments, 1, "noGrad");
   demandFunction("noGrad", f);
   const before = recording;
   recording = false;

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { demandIterable, demandNumbers, demandRecord, demandText } from "../core/demand.ts";
+import { demandIterable, demandNoMore, demandNumbers, demandRecord, demandText } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -122,6 +122,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Throws FormatError when no byte has a token, an id around texts is no token's, or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
+    demandNoMore(arguments, 1, "BpeTokenizer");
     checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
       ? parts.vocab as ReadonlyMap<string, number>
@@ -173,6 +174,7 @@ export class BpeTokenizer implements Tokenizer {
     texts: string | Iterable<string> | AsyncIterable<string>,
     options: BpeTrainOptions,
   ): BpeTokenizer | Promise<BpeTokenizer> {
+    demandNoMore(arguments, 2, "train");
     demandIterable("BpeTokenizer.train", texts, "what to learn from", "a text or several");
     if (typeof texts !== "string" && Symbol.asyncIterator in texts) {
       return trainBpeAsync(texts, options).then((parts) => new BpeTokenizer(parts));
@@ -189,6 +191,7 @@ export class BpeTokenizer implements Tokenizer {
     merges: string,
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
+    demandNoMore(arguments, 3, "fromVocabMerges");
     const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
     demandRecord("fromVocabMerges", vocab, "vocab", "the ids of tokens by their text");
     demandText("fromVocabMerges", merges, "merges");
@@ -205,6 +208,7 @@ export class BpeTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no text.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    demandNoMore(arguments, 2, "encode");
     const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
       "encode",
       options,
@@ -227,6 +231,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
   *encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    demandNoMore(arguments, 2, "encodeSteps");
     const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
       "encodeSteps",
       options,
@@ -268,6 +273,7 @@ export class BpeTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no list of ids.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    demandNoMore(arguments, 2, "decode");
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");
     let length = 0;
@@ -282,27 +288,32 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: StreamOptions = {}): DecodeStream {
+    demandNoMore(arguments, 1, "stream");
     const { skipSpecialTokens: skip = false } = checkOptions("stream", options, streamOptions);
     return byteStream((id) => this.#bytesOf(id, skip));
   }
 
   /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
+    demandNoMore(arguments, 1, "tokenToId");
     return this.#ids.get(token);
   }
 
   /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
+    demandNoMore(arguments, 1, "idToToken");
     return this.#tokens[id];
   }
 
   /** Of {@link BpeTokenizer.toJSON} what says which tokens are added and how ids become text. */
   outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    demandNoMore(arguments, 0, "outline");
     return { added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON), decoder: { ...byteLevel } };
   }
 
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
+    demandNoMore(arguments, 0, "toJSON");
     const { added_tokens, decoder } = this.outline();
     const merges: string[] = [];
     for (let rank = 0; rank < this.#merges.size; rank++) {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { demandIterable, demandNumbers, demandText } from "../core/demand.ts";
+import { demandIterable, demandNoMore, demandNumbers, demandText } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { listOf, text as aText } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -66,6 +66,7 @@ export class CharTokenizer implements Tokenizer {
 
   /** A tokenizer that gives `characters` the ids 0, 1, 2 … in their order. Throws OptionError for duplicates. */
   constructor(characters: Iterable<string>, options: CharTokenizerOptions = {}) {
+    demandNoMore(arguments, 2, "CharTokenizer");
     checkOptions("CharTokenizer", options, charOptions);
     demandIterable("CharTokenizer", characters, "characters", "a list of characters");
     const tokens = [...characters];
@@ -112,6 +113,7 @@ export class CharTokenizer implements Tokenizer {
    * @throws {OptionError} for a text without characters, and for options that do not exist.
    */
   static from(texts: string | Iterable<string>, options: CharTokenizerOptions = {}): CharTokenizer {
+    demandNoMore(arguments, 2, "from");
     checkOptions("CharTokenizer.from", options, charOptions);
     demandIterable("CharTokenizer.from", texts, "what to learn from", "a text or several");
     const codes = new Set<number>();
@@ -140,6 +142,7 @@ export class CharTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no text.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    demandNoMore(arguments, 2, "encode");
     const { splitSpecialTokens = false } = checkOptions("encode", options, encodeOptions);
     const out: number[] = [];
     this.#added.split(text, splitSpecialTokens, (start, end) => {
@@ -163,6 +166,7 @@ export class CharTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no list of ids.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    demandNoMore(arguments, 2, "decode");
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");
     return Array.from(ids, (id) => this.#textOf(id, skip)).join("");
@@ -170,22 +174,26 @@ export class CharTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: StreamOptions = {}): DecodeStream {
+    demandNoMore(arguments, 1, "stream");
     const { skipSpecialTokens: skip = false } = checkOptions("stream", options, streamOptions);
     return pieceStream((id) => this.#textOf(id, skip));
   }
 
   /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
+    demandNoMore(arguments, 1, "tokenToId");
     return this.#ids.get(token);
   }
 
   /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
+    demandNoMore(arguments, 1, "idToToken");
     return this.#tokens[id];
   }
 
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
+    demandNoMore(arguments, 0, "toJSON");
     return {
       version: "1.0",
       truncation: null,

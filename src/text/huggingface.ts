@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { demandNumbers, demandText } from "../core/demand.ts";
+import { demandNoMore, demandNumbers, demandText } from "../core/demand.ts";
 import { FerrotypeError, FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
@@ -124,6 +124,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
    * package.
    */
   static async load(json: Json, config: Json, eosToken: string | undefined): Promise<HuggingFaceTokenizer> {
+    demandNoMore(arguments, 3, "load");
     checkTokenizer(json);
     const { Tokenizer } = await loadPackage();
     const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
@@ -144,6 +145,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no text.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    demandNoMore(arguments, 2, "encode");
     const { addSpecialTokens = true, splitSpecialTokens = false } = checkOptions(
       "encode",
       options,
@@ -167,6 +169,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no list of ids.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    demandNoMore(arguments, 2, "decode");
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");
     const list = Array.from(ids);
@@ -183,6 +186,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: StreamOptions = {}): DecodeStream {
+    demandNoMore(arguments, 1, "stream");
     const { skipSpecialTokens: skip = false, after } = checkOptions("stream", options, streamOptions);
     if (this.#byteLevel) return byteStream((id) => this.#bytesOf(id, skip));
     return windowStream((ids) => this.#decodeList(ids, skip), (id) => this.#isToken(id), after);
@@ -190,16 +194,19 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
+    demandNoMore(arguments, 1, "tokenToId");
     return this.#tokenizer.token_to_id(token);
   }
 
   /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
+    demandNoMore(arguments, 1, "idToToken");
     return this.#tokenizer.id_to_token(id);
   }
 
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
+    demandNoMore(arguments, 0, "toJSON");
     return this.#json;
   }
 

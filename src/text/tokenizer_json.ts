@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -55,6 +55,7 @@ export async function tokenizerFromJson(
   config?: unknown,
   options: TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
+  demandNoMore(arguments, 3, "tokenizerFromJson");
   const { engine = "auto" } = checkOptions("tokenizerFromJson", options, fromJsonOptions);
   const file = object(json, "a tokenizer.json");
   const configuration = config === undefined || config === null
@@ -130,6 +131,7 @@ function typeOf({ type, vocab, ...model }: Json): string {
  * @category Text
  */
 export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): Record<string, unknown> {
+  demandNoMore(arguments, 2, "tokenizerConfig");
   demand(
     "tokenizerConfig",
     "what is given",

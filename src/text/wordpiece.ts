@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { demandNumbers } from "../core/demand.ts";
+import { demandNoMore, demandNumbers } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -85,6 +85,7 @@ export class WordPieceTokenizer implements Tokenizer {
    * @throws {FormatError} where the unknown token is not among them.
    */
   constructor(parts: WordPieceParts) {
+    demandNoMore(arguments, 1, "WordPieceTokenizer");
     checkOptions("WordPieceTokenizer", parts, wordPieceParts);
     const { tokens, unkToken = "[UNK]", clsToken = "[CLS]", sepToken = "[SEP]", specialTokens = [] } = parts;
     this.#parts = parts;
@@ -111,6 +112,7 @@ export class WordPieceTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no text.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    demandNoMore(arguments, 2, "encode");
     const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
       "encode",
       options,
@@ -121,6 +123,7 @@ export class WordPieceTokenizer implements Tokenizer {
 
   /** What `encode` gives, in steps of some hundred words: for who may not keep others waiting. */
   encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    demandNoMore(arguments, 2, "encodeSteps");
     const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
       "encodeSteps",
       options,
@@ -187,6 +190,7 @@ export class WordPieceTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no list of ids.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    demandNoMore(arguments, 2, "decode");
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");
     let text = "";
@@ -200,22 +204,26 @@ export class WordPieceTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time. */
   stream(options: StreamOptions = {}): DecodeStream {
+    demandNoMore(arguments, 1, "stream");
     const { after, ...checked } = checkOptions("stream", options, streamOptions);
     return windowStream((ids) => this.decode(ids, checked), (id) => demandId(id) < this.vocabSize, after);
   }
 
   /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
+    demandNoMore(arguments, 1, "tokenToId");
     return this.#ids.get(token);
   }
 
   /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
+    demandNoMore(arguments, 1, "idToToken");
     return this.#parts.tokens[id];
   }
 
   /** Of {@link WordPieceTokenizer.toJSON} what says which tokens are added and how ids become text. */
   outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    demandNoMore(arguments, 0, "outline");
     return {
       added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
       decoder: { type: "WordPiece", prefix: "##", cleanup: false },
@@ -224,6 +232,7 @@ export class WordPieceTokenizer implements Tokenizer {
 
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
+    demandNoMore(arguments, 0, "toJSON");
     const { added_tokens, decoder } = this.outline();
     const {
       tokens,

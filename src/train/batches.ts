@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { OptionError } from "../core/errors.ts";
 import { hashOf } from "../core/fnv.ts";
@@ -176,6 +177,7 @@ export function windowBatches(
  * @category Training
  */
 export function randomBatches(ids: TokenIds, options: RandomBatchOptions): DataSource<Tensor> {
+  demandNoMore(arguments, 2, "randomBatches");
   return windowBatches("randomBatches", ids, options, (blockSize, seed) => {
     const generator = new Generator(seed);
     return {
@@ -211,6 +213,7 @@ const sequentialOptions: OptionTable<SequentialOptions> = {
  * @category Training
  */
 export function sequentialBatches(ids: TokenIds, options: SequentialOptions): Iterable<Tensor> {
+  demandNoMore(arguments, 2, "sequentialBatches");
   const { blockSize, stride = blockSize, device, maxBatches = Infinity } = checkOptions(
     "sequentialBatches",
     options,

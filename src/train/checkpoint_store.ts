@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { demandText } from "../core/demand.ts";
+import { demandNoMore, demandText } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -83,6 +83,7 @@ export class CheckpointStore {
    * @throws {OptionError} when nothing would be kept.
    */
   constructor(directory: string, options: CheckpointOptions) {
+    demandNoMore(arguments, 2, "CheckpointStore");
     const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = checkOptions(
       "CheckpointStore",
       options,
@@ -106,6 +107,7 @@ export class CheckpointStore {
    * @throws {FerrotypeError} where nothing can be written; the older ones are what they were.
    */
   async save(checkpoint: Checkpoint): Promise<string> {
+    demandNoMore(arguments, 1, "save");
     await this.#files.makeDir(this.directory);
     const number = String(checkpoint.step).padStart(8, "0");
     const random = Math.random().toString(36).slice(2, 10);
@@ -132,6 +134,7 @@ export class CheckpointStore {
 
   /** Removes what there is of a checkpoint that is being written: the program is about to end. */
   async abandon(): Promise<void> {
+    demandNoMore(arguments, 0, "abandon");
     const work = this.#work;
     this.#work = null;
     // Where that fails too, it goes with the next save.
@@ -140,6 +143,7 @@ export class CheckpointStore {
 
   /** The checkpoints that are there, the oldest first. */
   async list(): Promise<CheckpointInfo[]> {
+    demandNoMore(arguments, 0, "list");
     const found: CheckpointInfo[] = [];
     for (const { name } of await this.#folders()) {
       const path = `${this.directory}/${name}`, { step, loss } = await readState(this.#files, path);
@@ -154,6 +158,7 @@ export class CheckpointStore {
    * @throws {FormatError} for one that is damaged.
    */
   async loadLatest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    demandNoMore(arguments, 1, "loadLatest");
     const { device } = checkOptions("loadLatest", options, loadOptions);
     const latest = (await this.#folders()).at(-1);
     return latest ? await readCheckpoint(this.#files, `${this.directory}/${latest.name}`, device) : null;
@@ -165,6 +170,7 @@ export class CheckpointStore {
    * @throws {FormatError} for one that is damaged.
    */
   async loadBest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    demandNoMore(arguments, 1, "loadBest");
     const { device } = checkOptions("loadBest", options, loadOptions);
     const [best] = byLoss(await this.list());
     return best ? await readCheckpoint(this.#files, best.path, device) : null;

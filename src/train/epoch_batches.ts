@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { type DataSource, type RandomBatchOptions, type TokenIds, windowBatches } from "./batches.ts";
 import { Epochs } from "./epochs.ts";
@@ -14,6 +15,7 @@ import { Epochs } from "./epochs.ts";
  * @category Training
  */
 export function epochBatches(ids: TokenIds, options: RandomBatchOptions): DataSource<Tensor> {
+  demandNoMore(arguments, 2, "epochBatches");
   return windowBatches("epochBatches", ids, options, (blockSize, seed) => {
     const epochs = new Epochs(Math.floor((ids.length - 1) / blockSize), seed);
     return {

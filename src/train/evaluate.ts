@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
 import { OptionError, throwIfAborted } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
@@ -117,6 +118,7 @@ export async function evaluate(
   ids: TokenIds,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
+  demandNoMore(arguments, 3, "evaluate");
   const { blockSize, stride = blockSize, batchSize = 8, bytes, cacheDType, signal, onProgress } =
     checkOptions(
       "evaluate",

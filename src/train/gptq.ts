@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { FerrotypeError, OptionError, throwIfAborted } from "../core/errors.ts";
@@ -218,6 +219,7 @@ export async function gptq(
   ids: TokenIds,
   options: GptqOptions = {},
 ): Promise<void> {
+  demandNoMore(arguments, 3, "gptq");
   const given = checkOptions("gptq", options, gptqOptions), network = model?.network;
   if (!network?.contextLength || typeof ids !== "object" || typeof ids?.length !== "number") {
     throw new OptionError(

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import type { BatchPart } from "../distributed/data_parallel.ts";
 import { add, full, mul, type Tensor } from "../ops/mod.ts";
 import { clipGradNorm, gradNorm, type Optimizer } from "../optim/mod.ts";
@@ -71,6 +72,7 @@ export class TrainingStep<B> {
 
   /** Nothing is computed yet. */
   constructor(parts: StepParts<B>) {
+    demandNoMore(arguments, 1, "TrainingStep");
     this.parts = parts;
   }
 

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { FerrotypeError, OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { counted } from "../core/show.ts";
@@ -83,6 +84,7 @@ export class Trainer<B = Tensor> {
    * @throws {OptionError} for an option that is unknown, missing, impossible or without effect, and a model without a loss.
    */
   constructor(options: TrainerOptions<B>) {
+    demandNoMore(arguments, 1, "Trainer");
     const given = checkOptions<TrainerOptions<B>>(
       "Trainer",
       options,
@@ -135,6 +137,7 @@ export class Trainer<B = Tensor> {
    * Perfetto show. Every rank calls it.
    */
   traceEvents(): TraceEvent[] {
+    demandNoMore(arguments, 0, "traceEvents");
     return this.#parallel?.traceEvents() ?? [];
   }
 
@@ -148,6 +151,7 @@ export class Trainer<B = Tensor> {
    * and before its adapters, a run that ended before its first checkpoint begins again as it began.
    */
   async resume(): Promise<boolean> {
+    demandNoMore(arguments, 0, "resume");
     const { checkpoints, model } = this.#options;
     if (!checkpoints) throw new OptionError("Trainer: resume needs checkpoints");
     const device = model.parameters()[0]?.device;
@@ -161,6 +165,7 @@ export class Trainer<B = Tensor> {
 
   /** Sets everything as it was when `checkpoint` was captured; warns where that was in other arithmetic. */
   restore(checkpoint: Checkpoint): void {
+    demandNoMore(arguments, 1, "restore");
     const { onWarning = console.warn } = this.#options, parallel = this.#parallel;
     const load = parallel
       ? (o: Optimizer, state: OptimizerState): void => parallel.load(o, state)
@@ -175,6 +180,7 @@ export class Trainer<B = Tensor> {
    * as they hold its memory.
    */
   capture(loss: number | null = null): Checkpoint {
+    demandNoMore(arguments, 1, "capture");
     return captureRun(this.#parts, this.#step, loss, this.#bestLoss);
   }
 
@@ -188,6 +194,7 @@ export class Trainer<B = Tensor> {
    * ```
    */
   async averaged<T>(f: () => T | Promise<T>): Promise<T> {
+    demandNoMore(arguments, 1, "averaged");
     return await (this.#average ? this.#average.inPlace(f) : f());
   }
 
@@ -211,6 +218,7 @@ export class Trainer<B = Tensor> {
    * @throws {FerrotypeError} when a loss that is reported or saved is not finite; older checkpoints stay as they are.
    */
   async run(): Promise<TrainingResult> {
+    demandNoMore(arguments, 0, "run");
     try {
       return await this.#run();
     } finally {

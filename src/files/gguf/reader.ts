@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demand } from "../../core/demand.ts";
+import { demand, demandNoMore } from "../../core/demand.ts";
 import type { ByteSource } from "../../core/byte_source.ts";
 import type { DType } from "../../core/dtype.ts";
 import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
@@ -71,6 +71,7 @@ export class GgufPart {
 
   /** `bytesRead` is what reading the header took. */
   constructor(source: ByteSource, header: GgufHeader, bytesRead: number) {
+    demandNoMore(arguments, 3, "GgufPart");
     this.#source = source;
     this.header = header;
     this.bytesRead = bytesRead;
@@ -110,6 +111,7 @@ export class GgufView {
 
   /** A view of a tensor in a part. */
   constructor(part: GgufPart, info: GgufTensorInfo) {
+    demandNoMore(arguments, 2, "GgufView");
     this.#part = part;
     this.info = info;
   }
@@ -217,6 +219,7 @@ export class GgufFile {
 
   /** Takes what {@link openGgufFile} found. */
   constructor(parts: readonly GgufPart[]) {
+    demandNoMore(arguments, 1, "GgufFile");
     const isRead = Array.isArray(parts) && parts.length > 0 &&
       parts.every((part) => part?.header !== undefined);
     demand("new Gguf", "what is given", parts, isRead, "what openGguf reads; call that");
@@ -263,6 +266,7 @@ export class GgufFile {
 
   /** Whether there is a tensor of this name. */
   has(name: string): boolean {
+    demandNoMore(arguments, 1, "has");
     return this.#places.has(name);
   }
 
@@ -271,6 +275,7 @@ export class GgufFile {
    * @throws {FormatError} when there is none of this name.
    */
   info(name: string): GgufTensorInfo {
+    demandNoMore(arguments, 1, "info");
     const { part, entry: { type, shape, begin, byteLength } } = this.#place(name);
     return { name, type, dtype: ggufTypes[type].dtype ?? "f32", shape, file: part.name, begin, byteLength };
   }
@@ -280,11 +285,13 @@ export class GgufFile {
    * @throws {FormatError} when there is none of this name.
    */
   view(name: string): GgufView {
+    demandNoMore(arguments, 1, "view");
     return new GgufView(this.#place(name).part, this.info(name));
   }
 
   /** Closes every file. Views can no longer be read. */
   async close(): Promise<void> {
+    demandNoMore(arguments, 0, "close");
     await Promise.all(this.#parts.map((part) => part.close()));
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import { checkOptions } from "../../core/options.ts";
 import type { LayerOptions } from "../../nn/mod.ts";
 import { layerOptions } from "../../nn/options.ts";
@@ -17,6 +18,7 @@ import { type GPT2Config, gpt2Config } from "./config.ts";
 export class GPT2Cache extends CausalCache {
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
+    demandNoMore(arguments, 4, "GPT2Cache");
     const { nEmbd, nHead, nLayer } = gpt2Config(config);
     checkOptions("GPT2Cache", options, layerOptions);
     super({ layers: nLayer, heads: nHead, width: nEmbd / nHead }, batch, capacity, options);

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import { type DType, isQuantized } from "../../core/dtype.ts";
 import { FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
@@ -131,6 +132,7 @@ const fixed: Readonly<Record<string, { is: (value: unknown) => boolean; only: st
  * @category Models
  */
 export function gpt2Config(values: Partial<GPT2Config> = {}): GPT2Config {
+  demandNoMore(arguments, 1, "gpt2Config");
   const given = checkOptions("GPT2 configuration", values, table as OptionTable<Partial<GPT2Config>>);
   const defaults = Object.entries<Option>(table).map(([name, option]) => [name, option.default]);
   const config: GPT2Config = { ...Object.fromEntries(defaults), ...given };

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { demand } from "../../core/demand.ts";
+import { demand, demandNoMore } from "../../core/demand.ts";
 import { checkOptions } from "../../core/options.ts";
 import {
   type Attend,
@@ -54,6 +54,7 @@ export class GPT2MLP extends Module {
 
   /** Sizes from the configuration. */
   constructor(config: GPT2Config, options: LayerOptions = {}) {
+    demandNoMore(arguments, 2, "GPT2MLP");
     super();
     checkOptions("GPT2MLP", options, layerOptions);
     const { nEmbd, nInner, activationFunction, residPdrop } = gpt2Config(config), inner = nInner ?? 4 * nEmbd;
@@ -65,6 +66,7 @@ export class GPT2MLP extends Module {
 
   /** The same shape as x; `residual`, of that shape too, is added. */
   forward(x: Tensor, residual?: Tensor): Tensor {
+    demandNoMore(arguments, 2, "forward");
     return tidy(() => {
       const activation = atOnce[this.#activation];
       const inner = activation
@@ -92,6 +94,7 @@ export class GPT2Block extends Module {
 
   /** Sizes from the configuration; `layer` is its number, the first being 0. */
   constructor(config: GPT2Config, options: LayerOptions = {}, layer = 0) {
+    demandNoMore(arguments, 3, "GPT2Block");
     super();
     checkOptions("GPT2Block", options, layerOptions);
     demand("GPT2Block", "layer", layer, Number.isInteger(layer) && layer >= 0, "a whole number from 0 on");
@@ -111,6 +114,7 @@ export class GPT2Block extends Module {
 
   /** x [batch, time, width] → the same shape; `attend`: what queries find, by default among their own positions and before. */
   forward(x: Tensor, attend?: Attend): Tensor {
+    demandNoMore(arguments, 2, "forward");
     return tidy(() => {
       const inner = this.ln_1.forward(x);
       const y = attend
@@ -145,6 +149,7 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
    * √(2 · layers), biases 0 (the paper's section 2.3). Seeded by `manualSeed`.
    */
   constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
+    demandNoMore(arguments, 2, "GPT2Model");
     super();
     checkOptions("GPT2", options, layerOptions);
     this.config = gpt2Config(config);
@@ -206,6 +211,7 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
    * @internal
    */
   override through(ids: Tensor, place: Place, depth?: number): Tensor {
+    demandNoMore(arguments, 3, "through");
     const { embdPdrop } = this.config, dtype = autocastDType();
     const tokens = toDType(this.wte.forward(ids), dtype);
     const positions = toDType(this.wpe.forward(place.positions()), dtype);
@@ -218,6 +224,7 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
 
   /** Logits [.., vocab] for what comes out of the last layer norm, [.., width]. */
   override logits(hidden: Tensor): Tensor {
+    demandNoMore(arguments, 1, "logits");
     return this.lm_head?.forward(hidden) ?? linear(hidden, this.wte.weight);
   }
 }

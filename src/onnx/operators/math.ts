@@ -27,12 +27,22 @@ function byChannel(x: Tensor, slope: Tensor): Tensor {
 const same = (c: Call, x: Tensor): TensorValue => valueOf(wrap(x, c.type(0)), c.type(0));
 
 /** A function of one tensor. */
-export function unary(since: readonly number[], apply: (x: Tensor, c: Call) => Tensor): Operator {
-  return { since, run: (c) => same(c, apply(c.t(0), c)) };
+export function unary(since: readonly number[], apply: (x: Tensor) => Tensor): Operator {
+  return { since, run: (c) => same(c, apply(c.t(0))) };
 }
 
 /** A function of two tensors that broadcast. */
-export function binary(since: readonly number[], apply: (a: Tensor, b: Tensor, c: Call) => Tensor): Operator {
+export function binary(since: readonly number[], apply: (a: Tensor, b: Tensor) => Tensor): Operator {
+  return { since, run: (c) => same(c, apply(c.t(0), aligned(c))) };
+}
+
+/** A function of one tensor and attributes. */
+function unaryOf(since: readonly number[], apply: (x: Tensor, c: Call) => Tensor): Operator {
+  return { since, run: (c) => same(c, apply(c.t(0), c)) };
+}
+
+/** A function of two tensors that broadcast, and attributes. */
+function binaryOf(since: readonly number[], apply: (a: Tensor, b: Tensor, c: Call) => Tensor): Operator {
   return { since, run: (c) => same(c, apply(c.t(0), aligned(c), c)) };
 }
 
@@ -195,34 +205,34 @@ export const math: OperatorTable = {
   IsNaN: { since: [9, 13, 20], discrete: true, run: (c) => valueOf(f.isnan(c.t(0))) },
 
   Relu: unary([1, 6, 13, 14], f.relu),
-  LeakyRelu: unary([1, 6, 16], (x, c) => f.leakyRelu(x, c.float("alpha", 0.01))),
-  PRelu: binary([1, 6, 7, 9, 16], (x, slope, c) => {
+  LeakyRelu: unaryOf([1, 6, 16], (x, c) => f.leakyRelu(x, c.float("alpha", 0.01))),
+  PRelu: binaryOf([1, 6, 7, 9, 16], (x, slope, c) => {
     return f.where(f.lt(x, 0), f.mul(x, c.opset < 7 ? byChannel(x, slope) : slope), x);
   }),
-  ThresholdedRelu: unary([10, 22], (x, c) => f.where(f.gt(x, c.float("alpha", 1)), x, f.zerosLike(x))),
-  Elu: unary([1, 6, 22], (x, c) => f.elu(x, c.float("alpha", 1))),
-  Celu: unary([12], (x, c) => {
+  ThresholdedRelu: unaryOf([10, 22], (x, c) => f.where(f.gt(x, c.float("alpha", 1)), x, f.zerosLike(x))),
+  Elu: unaryOf([1, 6, 22], (x, c) => f.elu(x, c.float("alpha", 1))),
+  Celu: unaryOf([12], (x, c) => {
     const alpha = c.float("alpha", 1);
     return f.add(f.relu(x), f.minimum(f.mul(f.expm1(f.div(x, alpha)), alpha), 0));
   }),
-  Selu: unary([1, 6, 22], (x, c) => {
+  Selu: unaryOf([1, 6, 22], (x, c) => {
     const alpha = c.float("alpha", 1.6732632423543772), gamma = c.float("gamma", 1.0507009873554805);
     return f.mul(f.where(f.le(x, 0), f.mul(f.expm1(x), alpha), x), gamma);
   }),
   Sigmoid: unary([1, 6, 13], f.sigmoid),
-  HardSigmoid: unary([1, 6, 22], (x, c) => {
+  HardSigmoid: unaryOf([1, 6, 22], (x, c) => {
     return f.clamp(f.add(f.mul(x, c.float("alpha", 0.2)), c.float("beta", 0.5)), 0, 1);
   }),
   HardSwish: unary([14, 22], (x) => f.mul(x, f.clamp(f.add(f.mul(x, 1 / 6), 0.5), 0, 1))),
   Softplus: unary([1, 22], (x) => f.softplus(x)),
   Softsign: unary([1, 22], (x) => f.div(x, f.add(f.abs(x), 1))),
-  Gelu: unary([20], (x, c) => {
+  Gelu: unaryOf([20], (x, c) => {
     const how = c.text("approximate", "none", ["none", "tanh"]);
     return f.gelu(x, { approximate: how as "none" | "tanh" });
   }),
   Mish: unary([18, 22], f.mish),
-  Swish: unary([24], (x, c) => f.mul(x, f.sigmoid(f.mul(x, c.float("alpha", 1))))),
-  Shrink: unary([9], (x, c) => {
+  Swish: unaryOf([24], (x, c) => f.mul(x, f.sigmoid(f.mul(x, c.float("alpha", 1))))),
+  Shrink: unaryOf([9], (x, c) => {
     const lambd = c.float("lambd", 0.5), bias = c.float("bias", 0), zero = f.zerosLike(x);
     return f.where(f.lt(x, -lambd), f.add(x, bias), f.where(f.gt(x, lambd), f.sub(x, bias), zero));
   }),

@@ -5,7 +5,9 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import { TensorBase } from "../../tensor/mod.ts";
+import type { AddOptions, DivOptions, RoundOptions } from "../adjusted.ts";
 import type { Operand } from "../bridge.ts";
 import * as elementwise from "../elementwise.ts";
 import type { Tensor } from "../tensor.ts";
@@ -17,23 +19,27 @@ import type { Tensor } from "../tensor.ts";
  */
 export class ElementwiseMethods extends TensorBase {
   /**
-   * This + other.
+   * This + other, or this + `alpha` · other.
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   *   {DeviceError} for tensors on different devices,
+   *   {OptionError} for an `alpha` that is no number.
    */
-  add(this: Tensor, other: Operand): Tensor {
-    return elementwise.add(this, other);
+  add(this: Tensor, other: Operand, options?: AddOptions): Tensor {
+    demandNoMore(arguments, 2, "add");
+    return elementwise.add(this, other, options);
   }
 
   /**
-   * This − other.
+   * This − other, or this − `alpha` · other.
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   *   {DeviceError} for tensors on different devices,
+   *   {OptionError} for an `alpha` that is no number.
    */
-  sub(this: Tensor, other: Operand): Tensor {
-    return elementwise.sub(this, other);
+  sub(this: Tensor, other: Operand, options?: AddOptions): Tensor {
+    demandNoMore(arguments, 2, "sub");
+    return elementwise.sub(this, other, options);
   }
 
   /**
@@ -43,17 +49,20 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   mul(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "mul");
     return elementwise.mul(this, other);
   }
 
   /**
-   * This / other; integers give f32.
+   * This / other; integers give f32, or with a `roundingMode` (`"floor"`, `"trunc"`) integers.
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   *   {DeviceError} for tensors on different devices,
+   *   {OptionError} for another `roundingMode`.
    */
-  div(this: Tensor, other: Operand): Tensor {
-    return elementwise.div(this, other);
+  div(this: Tensor, other: Operand, options?: DivOptions): Tensor {
+    demandNoMore(arguments, 2, "div");
+    return elementwise.div(this, other, options);
   }
 
   /**
@@ -63,6 +72,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   pow(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "pow");
     return elementwise.pow(this, other);
   }
 
@@ -73,6 +83,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   maximum(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "maximum");
     return elementwise.maximum(this, other);
   }
 
@@ -83,6 +94,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   minimum(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "minimum");
     return elementwise.minimum(this, other);
   }
 
@@ -94,6 +106,7 @@ export class ElementwiseMethods extends TensorBase {
    *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
    */
   remainder(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "remainder");
     return elementwise.remainder(this, other);
   }
 
@@ -105,6 +118,7 @@ export class ElementwiseMethods extends TensorBase {
    *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
    */
   fmod(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "fmod");
     return elementwise.fmod(this, other);
   }
 
@@ -116,6 +130,7 @@ export class ElementwiseMethods extends TensorBase {
    *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
    */
   floorDivide(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "floorDivide");
     return elementwise.floorDivide(this, other);
   }
 
@@ -126,6 +141,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   hypot(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "hypot");
     return elementwise.hypot(this, other);
   }
 
@@ -136,6 +152,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   eq(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "eq");
     return elementwise.eq(this, other);
   }
 
@@ -146,6 +163,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   ne(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "ne");
     return elementwise.ne(this, other);
   }
 
@@ -156,6 +174,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   lt(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "lt");
     return elementwise.lt(this, other);
   }
 
@@ -166,6 +185,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   le(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "le");
     return elementwise.le(this, other);
   }
 
@@ -176,6 +196,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   gt(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "gt");
     return elementwise.gt(this, other);
   }
 
@@ -186,6 +207,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   ge(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "ge");
     return elementwise.ge(this, other);
   }
 
@@ -196,6 +218,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   logicalAnd(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "logicalAnd");
     return elementwise.logicalAnd(this, other);
   }
 
@@ -206,6 +229,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   logicalOr(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "logicalOr");
     return elementwise.logicalOr(this, other);
   }
 
@@ -216,6 +240,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   logicalXor(this: Tensor, other: Operand): Tensor {
+    demandNoMore(arguments, 1, "logicalXor");
     return elementwise.logicalXor(this, other);
   }
 
@@ -225,6 +250,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   logicalNot(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "logicalNot");
     return elementwise.logicalNot(this);
   }
 
@@ -234,6 +260,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   neg(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "neg");
     return elementwise.neg(this);
   }
 
@@ -243,6 +270,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   abs(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "abs");
     return elementwise.abs(this);
   }
 
@@ -252,6 +280,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   sign(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "sign");
     return elementwise.sign(this);
   }
 
@@ -261,6 +290,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   floor(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "floor");
     return elementwise.floor(this);
   }
 
@@ -270,16 +300,18 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   ceil(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "ceil");
     return elementwise.ceil(this);
   }
 
   /**
-   * The nearest whole number, halves to even.
+   * The nearest whole number, or that of so many `decimals`, halves to even.
    *
    * @throws {DTypeError} for quantised tensors.
    */
-  round(this: Tensor): Tensor {
-    return elementwise.round(this);
+  round(this: Tensor, options?: RoundOptions): Tensor {
+    demandNoMore(arguments, 1, "round");
+    return elementwise.round(this, options);
   }
 
   /**
@@ -288,6 +320,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   trunc(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "trunc");
     return elementwise.trunc(this);
   }
 
@@ -297,6 +330,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   isnan(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "isnan");
     return elementwise.isnan(this);
   }
 
@@ -306,6 +340,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   isinf(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "isinf");
     return elementwise.isinf(this);
   }
 
@@ -315,6 +350,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   isfinite(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "isfinite");
     return elementwise.isfinite(this);
   }
 
@@ -324,6 +360,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} for quantised tensors.
    */
   clamp(this: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
+    demandNoMore(arguments, 2, "clamp");
     return elementwise.clamp(this, min, max);
   }
 
@@ -334,6 +371,7 @@ export class ElementwiseMethods extends TensorBase {
    *   number that the result's dtype does not hold; {DeviceError} for tensors on different devices.
    */
   where(this: Tensor, x: Operand, y: Operand): Tensor {
+    demandNoMore(arguments, 2, "where");
     return elementwise.where(this, x, y);
   }
 
@@ -343,6 +381,7 @@ export class ElementwiseMethods extends TensorBase {
    * @throws {DTypeError} when that cannot hold the value.
    */
   maskedFill(this: Tensor, mask: Tensor, value: number): Tensor {
+    demandNoMore(arguments, 2, "maskedFill");
     return elementwise.maskedFill(this, mask, value);
   }
 
@@ -353,6 +392,7 @@ export class ElementwiseMethods extends TensorBase {
    *   {DeviceError} for tensors on different devices.
    */
   lerp(this: Tensor, end: Tensor, weight: Operand): Tensor {
+    demandNoMore(arguments, 2, "lerp");
     return elementwise.lerp(this, end, weight);
   }
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import { ElementwiseMethods } from "./elementwise.ts";
 import * as functions from "../functions.ts";
 import * as activations from "../activations.ts";
@@ -22,6 +23,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   exp(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "exp");
     return functions.exp(this);
   }
 
@@ -31,6 +33,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   exp2(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "exp2");
     return functions.exp2(this);
   }
 
@@ -40,6 +43,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   expm1(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "expm1");
     return functions.expm1(this);
   }
 
@@ -49,6 +53,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   log(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "log");
     return functions.log(this);
   }
 
@@ -58,6 +63,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   log1p(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "log1p");
     return functions.log1p(this);
   }
 
@@ -67,6 +73,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   log2(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "log2");
     return functions.log2(this);
   }
 
@@ -76,6 +83,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   log10(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "log10");
     return functions.log10(this);
   }
 
@@ -85,6 +93,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   sqrt(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "sqrt");
     return functions.sqrt(this);
   }
 
@@ -94,6 +103,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   rsqrt(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "rsqrt");
     return functions.rsqrt(this);
   }
 
@@ -103,6 +113,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   reciprocal(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "reciprocal");
     return functions.reciprocal(this);
   }
 
@@ -112,6 +123,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   square(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "square");
     return functions.square(this);
   }
 
@@ -121,6 +133,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   sin(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "sin");
     return functions.sin(this);
   }
 
@@ -130,6 +143,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   cos(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "cos");
     return functions.cos(this);
   }
 
@@ -139,6 +153,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   tan(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "tan");
     return functions.tan(this);
   }
 
@@ -148,6 +163,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   tanh(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "tanh");
     return functions.tanh(this);
   }
 
@@ -157,6 +173,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   sinh(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "sinh");
     return functions.sinh(this);
   }
 
@@ -166,6 +183,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   cosh(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "cosh");
     return functions.cosh(this);
   }
 
@@ -175,6 +193,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   erf(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "erf");
     return functions.erf(this);
   }
 
@@ -184,6 +203,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   sigmoid(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "sigmoid");
     return activations.sigmoid(this);
   }
 
@@ -193,6 +213,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   logSigmoid(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "logSigmoid");
     return activations.logSigmoid(this);
   }
 
@@ -202,6 +223,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   relu(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "relu");
     return activations.relu(this);
   }
 
@@ -211,6 +233,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   relu6(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "relu6");
     return activations.relu6(this);
   }
 
@@ -220,6 +243,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   hardtanh(this: Tensor, min = -1, max = 1): Tensor {
+    demandNoMore(arguments, 2, "hardtanh");
     return activations.hardtanh(this, min, max);
   }
 
@@ -229,6 +253,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   threshold(this: Tensor, limit: number, value: number): Tensor {
+    demandNoMore(arguments, 2, "threshold");
     return activations.threshold(this, limit, value);
   }
 
@@ -238,6 +263,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   leakyRelu(this: Tensor, negativeSlope = 0.01): Tensor {
+    demandNoMore(arguments, 1, "leakyRelu");
     return activations.leakyRelu(this, negativeSlope);
   }
 
@@ -247,6 +273,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   elu(this: Tensor, alpha = 1): Tensor {
+    demandNoMore(arguments, 1, "elu");
     return activations.elu(this, alpha);
   }
 
@@ -256,6 +283,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   gelu(this: Tensor, approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none"): Tensor {
+    demandNoMore(arguments, 1, "gelu");
     return activations.gelu(this, approximate);
   }
 
@@ -265,6 +293,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   silu(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "silu");
     return activations.silu(this);
   }
 
@@ -274,6 +303,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   mish(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "mish");
     return activations.mish(this);
   }
 
@@ -283,6 +313,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * @throws {DTypeError} for quantised tensors.
    */
   softplus(this: Tensor, beta = 1, threshold = 20): Tensor {
+    demandNoMore(arguments, 2, "softplus");
     return activations.softplus(this, beta, threshold);
   }
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import { ViewMethods } from "./views.ts";
 import * as products from "../matmul.ts";
 import * as index from "../index.ts";
@@ -22,6 +23,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} when the inner sizes differ.
    */
   matmul(this: Tensor, other: Tensor): Tensor {
+    demandNoMore(arguments, 1, "matmul");
     return products.matmul(this, other);
   }
 
@@ -31,6 +33,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} for anything else.
    */
   mm(this: Tensor, other: Tensor): Tensor {
+    demandNoMore(arguments, 1, "mm");
     return products.mm(this, other);
   }
 
@@ -40,6 +43,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} when shapes do not fit together; the message has both.
    */
   dot(this: Tensor, other: Tensor): Tensor {
+    demandNoMore(arguments, 1, "dot");
     return products.dot(this, other);
   }
 
@@ -49,6 +53,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} when shapes do not fit together; the message has both.
    */
   linear(this: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+    demandNoMore(arguments, 2, "linear");
     return products.linear(this, weight, bias);
   }
 
@@ -59,6 +64,7 @@ export class ProductMethods extends ViewMethods {
    *   late (WebGPU) says so when values are read.
    */
   gather(this: Tensor, dim: number, at: Tensor): Tensor {
+    demandNoMore(arguments, 2, "gather");
     return index.gather(this, dim, at);
   }
 
@@ -69,6 +75,7 @@ export class ProductMethods extends ViewMethods {
    *   late (WebGPU) says so when values are read.
    */
   scatter(this: Tensor, dim: number, at: Tensor, source: Tensor | number): Tensor {
+    demandNoMore(arguments, 3, "scatter");
     return index.scatter(this, dim, at, source);
   }
 
@@ -79,6 +86,7 @@ export class ProductMethods extends ViewMethods {
    *   late (WebGPU) says so when values are read.
    */
   scatterAdd(this: Tensor, dim: number, at: Tensor, source: Tensor): Tensor {
+    demandNoMore(arguments, 3, "scatterAdd");
     return index.scatterAdd(this, dim, at, source);
   }
 
@@ -89,6 +97,7 @@ export class ProductMethods extends ViewMethods {
    *   late (WebGPU) says so when values are read.
    */
   indexSelect(this: Tensor, dim: number, at: Tensor): Tensor {
+    demandNoMore(arguments, 2, "indexSelect");
     return index.indexSelect(this, dim, at);
   }
 
@@ -98,6 +107,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
    */
   oneHot(this: Tensor, classes: number): Tensor {
+    demandNoMore(arguments, 1, "oneHot");
     return index.oneHot(this, classes);
   }
 
@@ -107,6 +117,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} for fewer than two axes.
    */
   tril(this: Tensor, diagonal = 0): Tensor {
+    demandNoMore(arguments, 1, "tril");
     return index.tril(this, diagonal);
   }
 
@@ -116,6 +127,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} for fewer than two axes.
    */
   triu(this: Tensor, diagonal = 0): Tensor {
+    demandNoMore(arguments, 1, "triu");
     return index.triu(this, diagonal);
   }
 
@@ -125,6 +137,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} when shapes do not fit together; the message has both.
    */
   outer(this: Tensor, other: Tensor): Tensor {
+    demandNoMore(arguments, 1, "outer");
     return products.outer(this, other);
   }
 
@@ -134,6 +147,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} when shapes do not fit together; the message has both.
    */
   addmm(this: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
+    demandNoMore(arguments, 4, "addmm");
     return products.addmm(this, a, b, beta, alpha);
   }
 }

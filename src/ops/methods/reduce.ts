@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import { FunctionMethods } from "./functions.ts";
 import * as reductions from "../reduce.ts";
 import * as softmaxes from "../softmax.ts";
@@ -27,6 +28,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   sum(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "sum");
     return reductions.sum(this, dim, keepdim);
   }
 
@@ -36,6 +38,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   mean(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "mean");
     return reductions.mean(this, dim, keepdim);
   }
 
@@ -45,6 +48,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   prod(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "prod");
     return reductions.prod(this, dim, keepdim);
   }
 
@@ -54,6 +58,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    */
   max(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "max");
     return reductions.max(this, dim, keepdim);
   }
 
@@ -63,6 +68,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    */
   min(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "min");
     return reductions.min(this, dim, keepdim);
   }
 
@@ -72,6 +78,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    */
   amax(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "amax");
     return reductions.amax(this, dim, keepdim);
   }
 
@@ -81,6 +88,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    */
   amin(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "amin");
     return reductions.amin(this, dim, keepdim);
   }
 
@@ -90,6 +98,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   logsumexp(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "logsumexp");
     return reductions.logsumexp(this, dim, keepdim);
   }
 
@@ -99,6 +108,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   any(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "any");
     return reductions.any(this, dim, keepdim);
   }
 
@@ -108,6 +118,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   all(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "all");
     return reductions.all(this, dim, keepdim);
   }
 
@@ -117,6 +128,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   norm(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "norm");
     return reductions.norm(this, dim, keepdim);
   }
 
@@ -126,6 +138,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    */
   argmax(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "argmax");
     return reductions.argmax(this, dim, keepdim);
   }
 
@@ -135,6 +148,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    */
   argmin(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+    demandNoMore(arguments, 2, "argmin");
     return reductions.argmin(this, dim, keepdim);
   }
 
@@ -144,6 +158,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   var(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+    demandNoMore(arguments, 2, "var");
     return reductions.variance(this, dim, options);
   }
 
@@ -153,6 +168,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   std(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+    demandNoMore(arguments, 2, "std");
     return reductions.std(this, dim, options);
   }
 
@@ -162,6 +178,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   cumsum(this: Tensor, dim: number): Tensor {
+    demandNoMore(arguments, 1, "cumsum");
     return reductions.cumsum(this, dim);
   }
 
@@ -171,6 +188,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   softmax(this: Tensor, dim = -1): Tensor {
+    demandNoMore(arguments, 1, "softmax");
     return softmaxes.softmax(this, dim);
   }
 
@@ -180,6 +198,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   logSoftmax(this: Tensor, dim = -1): Tensor {
+    demandNoMore(arguments, 1, "logSoftmax");
     return softmaxes.logSoftmax(this, dim);
   }
 
@@ -195,6 +214,7 @@ export class ReduceMethods extends FunctionMethods {
     bias: Tensor | null = null,
     eps = 1e-5,
   ): Tensor {
+    demandNoMore(arguments, 4, "layerNorm");
     return norms.layerNorm(this, normalizedShape, weight, bias, eps);
   }
 
@@ -209,6 +229,7 @@ export class ReduceMethods extends FunctionMethods {
     weight: Tensor | null = null,
     eps: number | null = null,
   ): Tensor {
+    demandNoMore(arguments, 3, "rmsNorm");
     return norms.rmsNorm(this, normalizedShape, weight, eps);
   }
 
@@ -218,6 +239,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   sort(this: Tensor, dim = -1, options: SortOptions = {}): Sorted {
+    demandNoMore(arguments, 2, "sort");
     return order.sort(this, dim, options);
   }
 
@@ -227,6 +249,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   argsort(this: Tensor, dim = -1, options: SortOptions = {}): Tensor {
+    demandNoMore(arguments, 2, "argsort");
     return order.argsort(this, dim, options);
   }
 
@@ -236,6 +259,7 @@ export class ReduceMethods extends FunctionMethods {
    * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
    */
   topk(this: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
+    demandNoMore(arguments, 3, "topk");
     return order.topk(this, k, dim, options);
   }
 }

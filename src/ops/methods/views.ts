@@ -5,6 +5,9 @@
  *
  * @module
  */
+import { demandNoMore, named } from "../../core/demand.ts";
+import { OptionError } from "../../core/errors.ts";
+import { show } from "../../core/show.ts";
 import { ReduceMethods } from "./reduce.ts";
 import * as views from "../views.ts";
 import * as join from "../join.ts";
@@ -19,8 +22,12 @@ import type { Tensor } from "../tensor.ts";
  */
 export type Sizes = readonly number[] | readonly [readonly number[]];
 
-function listOf(sizes: Sizes): readonly number[] {
-  return Array.isArray(sizes[0]) ? sizes[0] as readonly number[] : sizes as readonly number[];
+function listOf(what: string, sizes: Sizes): readonly number[] {
+  if (!Array.isArray(sizes[0])) return sizes as readonly number[];
+  if (sizes.length > 1) {
+    throw new OptionError(`${what}: ${show(sizes[1])} has no effect behind a list of sizes; leave it out`);
+  }
+  return sizes[0];
 }
 
 /**
@@ -35,7 +42,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} when the sizes do not multiply to the number of elements.
    */
   reshape(this: Tensor, ...shape: Sizes): Tensor {
-    return views.reshape(this, listOf(shape));
+    return views.reshape(this, listOf("reshape", shape));
   }
 
   /**
@@ -44,7 +51,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} when the sizes do not multiply to the number of elements.
    */
   view(this: Tensor, ...shape: Sizes): Tensor {
-    return views.reshape(this, listOf(shape));
+    return named("view", () => views.reshape(this, listOf("view", shape)));
   }
 
   /**
@@ -53,6 +60,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   flatten(this: Tensor, start = 0, end = -1): Tensor {
+    demandNoMore(arguments, 2, "flatten");
     return views.flatten(this, start, end);
   }
 
@@ -62,6 +70,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   unflatten(this: Tensor, dim: number, sizes: Shape): Tensor {
+    demandNoMore(arguments, 2, "unflatten");
     return views.unflatten(this, dim, sizes);
   }
 
@@ -71,7 +80,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   permute(this: Tensor, ...dims: Sizes): Tensor {
-    return views.permute(this, listOf(dims));
+    return views.permute(this, listOf("permute", dims));
   }
 
   /**
@@ -80,6 +89,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   transpose(this: Tensor, dim0: number, dim1: number): Tensor {
+    demandNoMore(arguments, 2, "transpose");
     return views.transpose(this, dim0, dim1);
   }
 
@@ -89,6 +99,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} beyond two dims.
    */
   t(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "t");
     return views.t(this);
   }
 
@@ -98,7 +109,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   expand(this: Tensor, ...shape: Sizes): Tensor {
-    return views.expand(this, listOf(shape));
+    return views.expand(this, listOf("expand", shape));
   }
 
   /**
@@ -107,6 +118,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   squeeze(this: Tensor, dim?: number | readonly number[]): Tensor {
+    demandNoMore(arguments, 1, "squeeze");
     return views.squeeze(this, dim);
   }
 
@@ -116,6 +128,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   unsqueeze(this: Tensor, dim: number): Tensor {
+    demandNoMore(arguments, 1, "unsqueeze");
     return views.unsqueeze(this, dim);
   }
 
@@ -134,6 +147,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   narrow(this: Tensor, dim: number, start: number, length: number): Tensor {
+    demandNoMore(arguments, 3, "narrow");
     return views.narrow(this, dim, start, length);
   }
 
@@ -143,6 +157,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   select(this: Tensor, dim: number, at: number): Tensor {
+    demandNoMore(arguments, 2, "select");
     return views.select(this, dim, at);
   }
 
@@ -152,6 +167,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for an axis that x does not have.
    */
   flip(this: Tensor, dims: number | readonly number[]): Tensor {
+    demandNoMore(arguments, 1, "flip");
     return views.flip(this, dims);
   }
 
@@ -161,6 +177,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   split(this: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+    demandNoMore(arguments, 2, "split");
     return views.split(this, size, dim);
   }
 
@@ -170,6 +187,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   chunk(this: Tensor, chunks: number, dim = 0): Tensor[] {
+    demandNoMore(arguments, 2, "chunk");
     return views.chunk(this, chunks, dim);
   }
 
@@ -179,6 +197,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for axes, sizes or positions that x does not have.
    */
   diagonal(this: Tensor, offset = 0): Tensor {
+    demandNoMore(arguments, 1, "diagonal");
     return views.diagonal(this, offset);
   }
 
@@ -188,6 +207,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {DTypeError} for what is no tensor.
    */
   contiguous(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "contiguous");
     return views.contiguous(this);
   }
 
@@ -197,6 +217,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {DTypeError} for what is no tensor.
    */
   clone(this: Tensor): Tensor {
+    demandNoMore(arguments, 0, "clone");
     return views.clone(this);
   }
 
@@ -206,7 +227,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for fewer entries than axes, or more than there can be.
    */
   repeat(this: Tensor, ...times: Sizes): Tensor {
-    return join.repeat(this, listOf(times));
+    return join.repeat(this, listOf("repeat", times));
   }
 
   /**
@@ -215,6 +236,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} for fewer entries than axes, or more than there can be.
    */
   pad(this: Tensor, border: readonly number[], options: join.PadOptions = {}): Tensor {
+    demandNoMore(arguments, 2, "pad");
     return join.pad(this, border, options);
   }
 }

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { demandFunction } from "../../core/demand.ts";
+import { demandFunction, demandNoMore } from "../../core/demand.ts";
 import {
   activeCapture,
   gradients,
@@ -49,6 +49,7 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
  * @category Tensors
  */
 export function checkpoint<A extends Tensor[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {
+  demandNoMore(arguments, 1, "checkpoint");
   demandFunction("checkpoint", f);
   return (...args) => {
     if (!isRecording()) return tidy(() => f(...args));

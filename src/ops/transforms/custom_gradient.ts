@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandFunction } from "../../core/demand.ts";
+import { demandFunction, demandNoMore } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import { counted } from "../../core/show.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
@@ -37,6 +37,7 @@ export function customGradient<A extends Tensor[]>(
   f: (...args: A) => Tensor,
   backward: CustomBackward<A>,
 ): (...args: A) => Tensor {
+  demandNoMore(arguments, 2, "customGradient");
   demandFunction("customGradient", f);
   demandFunction("customGradient", backward, "backward");
   return (...args) => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandFunction } from "../../core/demand.ts";
+import { demandFunction, demandNoMore } from "../../core/demand.ts";
 import { ShapeError } from "../../core/errors.ts";
 import { whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
@@ -52,6 +52,7 @@ export function jvp(
   primals: readonly Tensor[],
   tangents: readonly Tensor[],
 ): [value: Tensor, tangent: Tensor] {
+  demandNoMore(arguments, 3, "jvp");
   demandFunction("jvp", f);
   demandTensors("jvp", primals, "a primal");
   demandTensors("jvp", tangents, "a tangent");
@@ -111,6 +112,7 @@ export function jacobian(
   f: (...args: Tensor[]) => Tensor,
   options: JacobianOptions = {},
 ): (...args: Tensor[]) => Tensor {
+  demandNoMore(arguments, 2, "jacobian");
   demandFunction("jacobian", f);
   const { argnums = 0 } = checkOptions("jacobian", options, jacobianOptions);
   return (...args) => {
@@ -148,6 +150,7 @@ export function hessian(
   f: (...args: Tensor[]) => Tensor,
   options: JacobianOptions = {},
 ): (...args: Tensor[]) => Tensor {
+  demandNoMore(arguments, 2, "hessian");
   demandFunction("hessian", f);
   const { argnums = 0 } = checkOptions("hessian", options, jacobianOptions);
   return jacobian(grad(f, { argnums }), { argnums });

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { demandFunction } from "../../core/demand.ts";
+import { demandFunction, demandNoMore } from "../../core/demand.ts";
 import { OptionError, ShapeError } from "../../core/errors.ts";
 import { either, listOf, orNull, whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
@@ -68,6 +68,7 @@ export function vmap<A extends unknown[], R>(
   f: (...args: A) => R,
   options: VmapOptions = {},
 ): (...args: A) => R {
+  demandNoMore(arguments, 2, "vmap");
   demandFunction("vmap", f);
   const { inDims = 0, outDims = 0 } = checkOptions("vmap", options, vmapOptions);
   return (...args) => {
@@ -135,6 +136,7 @@ export function vmap<A extends unknown[], R>(
  * @category Tensors
  */
 export function scan<C, X, Y>(f: (carry: C, x: X) => readonly [C, Y], init: C, xs: X): [carry: C, ys: Y] {
+  demandNoMore(arguments, 3, "scan");
   demandFunction("scan", f);
   let length: number | null = null;
   mapTree(xs, (leaf) => {

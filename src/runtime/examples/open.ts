@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import type { ByteSource } from "../../core/byte_source.ts";
 import { FerrotypeError, FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
@@ -59,6 +60,7 @@ export class Examples<T> {
    * @internal
    */
   constructor(lines: Lines, first: number, length: number, read: (i: number) => T) {
+    demandNoMore(arguments, 4, "Examples");
     this.sha256 = lines.sha256;
     this.length = length;
     this.#lines = lines;
@@ -173,6 +175,7 @@ export async function openExamples(
   where: Openable,
   options: ExamplesOptions,
 ): Promise<Examples<EncodedExample>> {
+  demandNoMore(arguments, 2, "openExamples");
   const { lines, encoder } = await openLines("openExamples", where, options, ["text", "completion", "chat"]);
   return new Examples(lines, 0, lines.length, (i) => {
     const { value, where } = lines.at(i), record = recordIn(value, where, ["text", "completion", "chat"]);
@@ -192,6 +195,7 @@ export async function openPreferences(
   where: Openable,
   options: Omit<ExamplesOptions, "trainOnPrompt">,
 ): Promise<Examples<EncodedPreference>> {
+  demandNoMore(arguments, 2, "openPreferences");
   checkOptions("openPreferences", options, preferenceOptions);
   const { lines, encoder } = await openLines("openPreferences", where, options, ["preference"]);
   return new Examples(lines, 0, lines.length, (i) => {

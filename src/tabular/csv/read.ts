@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { demandIterable, demandText } from "../../core/demand.ts";
+import { demandIterable, demandNoMore, demandText } from "../../core/demand.ts";
 import { breather } from "../../core/breathe.ts";
 import { FormatError, throwIfAborted } from "../../core/errors.ts";
 import type { Table } from "../table.ts";
@@ -168,6 +168,7 @@ export async function readCsvStream(
   given: CsvOptions = {},
   expected: Expected | null = null,
 ): Promise<Table> {
+  demandNoMore(arguments, 4, "readCsvStream");
   const options = checkCsvOptions("readCsv", given);
   demandText("readCsvStream", name, "the name");
   demandIterable("readCsvStream", bytes, "what to read", "an async iterable of bytes");

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { demand, demandNumbers } from "../../core/demand.ts";
+import { demand, demandNoMore, demandNumbers } from "../../core/demand.ts";
 import { counted } from "../../core/show.ts";
 import { checkClassScores, type ClassScores } from "./scores.ts";
 
@@ -19,6 +19,7 @@ import { checkClassScores, type ClassScores } from "./scores.ts";
  * @category Tables
  */
 export function rankAuc(scores: ArrayLike<number>, positive: ArrayLike<boolean>): number {
+  demandNoMore(arguments, 2, "rankAuc");
   demandNumbers("rankAuc", scores, "scores");
   demand(
     "rankAuc",
@@ -56,6 +57,7 @@ export function rankAuc(scores: ArrayLike<number>, positive: ArrayLike<boolean>)
  * @category Tables
  */
 export function auc(scores: ClassScores): number {
+  demandNoMore(arguments, 1, "auc");
   checkClassScores(scores, "auc");
   const { labels, probabilities, classes } = scores;
   const column = new Float64Array(labels.length);

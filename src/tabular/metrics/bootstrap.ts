@@ -8,7 +8,7 @@
  * @module
  */
 
-import { demandFunction } from "../../core/demand.ts";
+import { demandFunction, demandNoMore } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import { number, oneOf, seed as aSeed, whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
@@ -112,6 +112,7 @@ export function bootstrapInterval(
   rows: number,
   options: BootstrapOptions = {},
 ): BootstrapInterval {
+  demandNoMore(arguments, 3, "bootstrapInterval");
   const { level = 0.95, resamples = 1000, seed = 0, method = "percentile" } = checkOptions(
     "bootstrapInterval",
     options,

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { demandNoMore } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import { show } from "../../core/show.ts";
 import { checkClassScores, type ClassScores, topClass } from "./scores.ts";
@@ -41,6 +42,7 @@ function checkBins(what: string, scores: ClassScores, bins: number): void {
  * @category Tables
  */
 export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
+  demandNoMore(arguments, 2, "reliability");
   checkBins("reliability", scores, bins);
   const counts = new Float64Array(bins), sums = new Float64Array(bins), rights = new Float64Array(bins);
   for (let row = 0; row < scores.labels.length; row++) {
@@ -69,6 +71,7 @@ export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
  * @category Tables
  */
 export function expectedCalibrationError(scores: ClassScores, bins = 15): number {
+  demandNoMore(arguments, 2, "expectedCalibrationError");
   checkBins("expectedCalibrationError", scores, bins);
   let sum = 0;
   for (const { count, confidence, accuracy } of reliability(scores, bins)) {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { demandNoMore } from "../../core/demand.ts";
 import { checkClassScores, type ClassScores, topClass } from "./scores.ts";
 
 /**
@@ -15,6 +16,7 @@ import { checkClassScores, type ClassScores, topClass } from "./scores.ts";
  * @category Tables
  */
 export function accuracy(scores: ClassScores): number {
+  demandNoMore(arguments, 1, "accuracy");
   checkClassScores(scores, "accuracy");
   let right = 0;
   for (let row = 0; row < scores.labels.length; row++) {
@@ -32,6 +34,7 @@ export function accuracy(scores: ClassScores): number {
  * @category Tables
  */
 export function logLoss(scores: ClassScores): number {
+  demandNoMore(arguments, 1, "logLoss");
   checkClassScores(scores, "logLoss");
   const { labels, probabilities, classes } = scores;
   let sum = 0;
@@ -52,6 +55,7 @@ export function logLoss(scores: ClassScores): number {
  * @category Tables
  */
 export function confusionMatrix(scores: ClassScores): number[][] {
+  demandNoMore(arguments, 1, "confusionMatrix");
   checkClassScores(scores, "confusionMatrix");
   const { labels, classes } = scores;
   const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
@@ -83,6 +87,7 @@ export interface ClassReport {
  * @category Tables
  */
 export function classReport(scores: ClassScores): ClassReport[] {
+  demandNoMore(arguments, 1, "classReport");
   checkClassScores(scores, "classReport");
   return confusionMatrix(scores).map((counts, c, matrix) => {
     const hits = counts[c];
@@ -101,6 +106,7 @@ export function classReport(scores: ClassScores): ClassReport[] {
  * @category Tables
  */
 export function macroF1(scores: ClassScores): number {
+  demandNoMore(arguments, 1, "macroF1");
   checkClassScores(scores, "macroF1");
   const present = classReport(scores).map(({ f1 }) => f1).filter((f1) => !Number.isNaN(f1));
   return present.reduce((sum, f1) => sum + f1, 0) / present.length;
@@ -115,6 +121,7 @@ export function macroF1(scores: ClassScores): number {
  * @category Tables
  */
 export function brier(scores: ClassScores): number {
+  demandNoMore(arguments, 1, "brier");
   checkClassScores(scores, "brier");
   const { labels, probabilities, classes } = scores;
   let sum = 0;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandNoMore } from "../../core/demand.ts";
 import { checkValueScores, type ValueScores } from "./scores.ts";
 
 function sumOfSquares(scores: ValueScores): number {
@@ -23,6 +24,7 @@ function sumOfSquares(scores: ValueScores): number {
  * @category Tables
  */
 export function rmse(scores: ValueScores): number {
+  demandNoMore(arguments, 1, "rmse");
   checkValueScores(scores, "rmse");
   return Math.sqrt(sumOfSquares(scores) / scores.targets.length);
 }
@@ -35,6 +37,7 @@ export function rmse(scores: ValueScores): number {
  * @category Tables
  */
 export function mae(scores: ValueScores): number {
+  demandNoMore(arguments, 1, "mae");
   checkValueScores(scores, "mae");
   let sum = 0;
   for (let row = 0; row < scores.targets.length; row++) {
@@ -53,6 +56,7 @@ export function mae(scores: ValueScores): number {
  * @category Tables
  */
 export function r2(scores: ValueScores): number {
+  demandNoMore(arguments, 1, "r2");
   checkValueScores(scores, "r2");
   const { targets } = scores;
   if (targets.length < 2) return NaN;

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { demandNumbers, demandRecord } from "../../core/demand.ts";
+import { demandNoMore, demandNumbers, demandRecord } from "../../core/demand.ts";
 import { OptionError, ShapeError } from "../../core/errors.ts";
 import { counted } from "../../core/show.ts";
 
@@ -116,6 +116,7 @@ export function topClass(scores: ClassScores, row: number): number {
  * @category Tables
  */
 export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): ClassScores {
+  demandNoMore(arguments, 2, "takeClassRows");
   checkClassScores(scores, "takeClassRows");
   demandNumbers("takeClassRows", rows, "rows");
   const { classes } = scores;
@@ -136,6 +137,7 @@ export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): Cla
  * @category Tables
  */
 export function takeValueRows(scores: ValueScores, rows: ArrayLike<number>): ValueScores {
+  demandNoMore(arguments, 2, "takeValueRows");
   checkValueScores(scores, "takeValueRows");
   demandNumbers("takeValueRows", rows, "rows");
   const targets = new Float64Array(rows.length), predictions = new Float64Array(rows.length);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../../core/demand.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { flag } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
@@ -487,6 +488,7 @@ export function compile<A extends unknown[], R>(
   f: (...args: A) => R,
   options: CompileOptions = {},
 ): Compiled<A, R> {
+  demandNoMore(arguments, 2, "compile");
   if (typeof f !== "function") throw new CaptureError(`compile: takes a function, not ${typeof f}`);
   const own = new CompiledFunction(f as never, checkOptions("compile", options, compileOptions));
   const compiled = (...args: A): R => own.call(args) as R;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { demandText } from "../../core/demand.ts";
+import { demandNoMore, demandText } from "../../core/demand.ts";
 import { FormatError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
@@ -130,6 +130,7 @@ export class SentencePieceTokenizer implements Tokenizer {
    * @throws {FormatError} for pieces without an unknown one, or without bytes where they are needed.
    */
   constructor(parts: SentencePieceParts) {
+    demandNoMore(arguments, 1, "SentencePieceTokenizer");
     checkOptions("SentencePieceTokenizer", parts, sentencePieceParts);
     const { pieces, model, byteFallback, eosTokenId } = parts, own: string[] = [], added: AddedToken[] = [];
     this.#parts = parts;
@@ -186,11 +187,13 @@ export class SentencePieceTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no text.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    demandNoMore(arguments, 2, "encode");
     return finish(this.#steps(text, checkOptions("encode", options, encodeOptions)));
   }
 
   /** What `encode` gives, in steps of some hundred characters: for who may not keep others waiting. */
   encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    demandNoMore(arguments, 2, "encodeSteps");
     return this.#steps(text, checkOptions("encodeSteps", options, encodeOptions));
   }
 
@@ -282,6 +285,7 @@ export class SentencePieceTokenizer implements Tokenizer {
    * @throws {OptionError} for what is no list of ids.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    demandNoMore(arguments, 2, "decode");
     const { pieces, addDummyPrefix, removeExtraWhitespaces } = this.#parts;
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let text = "", bytes: number[] = [], isStart = addDummyPrefix || removeExtraWhitespaces;
@@ -319,22 +323,26 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: StreamOptions = {}): DecodeStream {
+    demandNoMore(arguments, 1, "stream");
     const { after, ...checked } = checkOptions("stream", options, streamOptions);
     return windowStream((ids) => this.decode(ids, checked), (id) => demandId(id) < this.vocabSize, after);
   }
 
   /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
+    demandNoMore(arguments, 1, "tokenToId");
     return this.#ids.get(token);
   }
 
   /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
+    demandNoMore(arguments, 1, "idToToken");
     return this.#parts.pieces[id]?.text ?? this.#added.byId.get(id)?.content;
   }
 
   /** Of {@link SentencePieceTokenizer.toJSON} what says which tokens are added and how ids become text. */
   outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    demandNoMore(arguments, 0, "outline");
     const { pieces, byteFallback, addDummyPrefix } = this.#parts;
     const added = new Map(
       pieces.flatMap(({ text: content, type }, id): [number, AddedToken][] =>
@@ -360,6 +368,7 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
+    demandNoMore(arguments, 0, "toJSON");
     const { added_tokens, decoder } = this.outline();
     const {
       pieces,

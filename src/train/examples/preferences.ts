@@ -8,7 +8,7 @@
  * @module
  */
 import type { DeviceName } from "../../backends/contract.ts";
-import { demand } from "../../core/demand.ts";
+import { demand, demandNoMore } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
@@ -203,6 +203,7 @@ export function preferenceBatches(
   set: PreferenceSet,
   options: PreferenceBatchOptions,
 ): DataSource<PreferenceBatch> {
+  demandNoMore(arguments, 2, "preferenceBatches");
   demandSet("preferenceBatches", set);
   const { batchSize, blockSize, seed = 0, device, onWarning = console.warn } = checkOptions(
     "preferenceBatches",
@@ -246,6 +247,7 @@ export async function evaluatePreferences(
   set: PreferenceSet,
   options: Omit<PreferenceBatchOptions, "seed"> & DpoOptions,
 ): Promise<{ loss: number; accuracy: number; pairs: number }> {
+  demandNoMore(arguments, 3, "evaluatePreferences");
   demandSet("evaluatePreferences", set);
   demand("evaluatePreferences", "the model", model, typeof model?.forward === "function", "a model");
   const { batchSize, blockSize, device, onWarning = console.warn, beta = 0.1, reference } = checkOptions(

@@ -7,7 +7,7 @@
  * @module
  */
 import type { DeviceName } from "../../backends/contract.ts";
-import { demand } from "../../core/demand.ts";
+import { demand, demandNoMore } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
@@ -147,6 +147,7 @@ function sizesOf(what: string, set: ExampleSet, options: ExampleBatchOptions): [
  * @category Training
  */
 export function exampleBatches(set: ExampleSet, options: ExampleBatchOptions): DataSource<ExampleBatch> {
+  demandNoMore(arguments, 2, "exampleBatches");
   const [sizes, { seed = 0, device, onWarning = console.warn }] = sizesOf("exampleBatches", set, options);
   const filler = new Filler(set, sizes, onWarning);
   const order = new ExampleOrder<EncodedExample, Row[]>(
@@ -188,6 +189,7 @@ export async function evaluateExamples(
   set: ExampleSet,
   options: Omit<ExampleBatchOptions, "seed">,
 ): Promise<{ loss: number; targets: number }> {
+  demandNoMore(arguments, 3, "evaluateExamples");
   demand("evaluateExamples", "the model", model, typeof model?.loss === "function", "a model with a loss");
   const [sizes, { device, onWarning = console.warn }] = sizesOf("evaluateExamples", set, options);
   const filler = new Filler(set, sizes, onWarning);
