@@ -91,7 +91,7 @@ export class ElementwiseMethods extends TensorBase {
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
    *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
    */
   remainder(this: Tensor, other: Operand): Tensor {
     return elementwise.remainder(this, other);
@@ -102,7 +102,7 @@ export class ElementwiseMethods extends TensorBase {
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
    *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
    */
   fmod(this: Tensor, other: Operand): Tensor {
     return elementwise.fmod(this, other);
@@ -113,7 +113,7 @@ export class ElementwiseMethods extends TensorBase {
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
    *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
    */
   floorDivide(this: Tensor, other: Operand): Tensor {
     return elementwise.floorDivide(this, other);
