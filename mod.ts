@@ -221,6 +221,7 @@ export {
 export {
   type OnnxEdge,
   OnnxModel,
+  type OnnxRunOptions,
   type OnnxStrings,
   type OnnxSummary,
   type OnnxTensorInfo,

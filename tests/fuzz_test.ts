@@ -9,6 +9,7 @@ import { Twins } from "./fuzz/execute.ts";
 import { closureOf, formatProgram, type FuzzProgram } from "./fuzz/program.ts";
 import { operations } from "./fuzz/operations.ts";
 import { runRandomProgram } from "./fuzz/programs.ts";
+import { eq, logicalNot, onesLike, type Tensor, where, zerosLike } from "../src/ops/mod.ts";
 import { tidy } from "../src/tensor/mod.ts";
 import { width } from "./_width.ts";
 
@@ -42,6 +43,50 @@ describe("random programs", () => {
     for (let i = 0; i < 2; i++) runs.push([...(await runRandomProgram(5, 17, device.name)).done]);
     assert(runs[0].length > 0);
     assertEquals(runs[0], runs[1]);
+  });
+});
+
+describe("a device that answers late", () => {
+  it("gives 0 for integers divided by 0, and is held to the reference device in all else", async () => {
+    const device = await openFuzzDevice("fast"), table = operations as Record<string, typeof operations.fmod>;
+    after(() => device.dispose());
+    const a = { dtype: "i32", shape: [4], values: [7, -7, 9, 0], requiresGrad: false } as const;
+    const b = { ...a, values: [0, 2, -4, 0] };
+    for (const op of ["floorDivide", "remainder", "fmod"]) {
+      const real = operations[op];
+      /** What is said where the device takes zeros for `by`, and `then` is what becomes of the result. */
+      const judged = async (isLate: boolean, then: (q: Tensor, isZero: Tensor) => Tensor) =>
+        await tidy(async () => {
+          const twins = new Twins(device.name, isLate);
+          for (const leaf of [a, b]) twins.leaf(leaf);
+          table[op] = {
+            ...real,
+            run([x, y], params) {
+              if (x.device === "reference") return real.run([x, y], params);
+              const isZero = eq(y, 0);
+              return then(real.run([x, where(isZero, onesLike(y), y)], params), isZero);
+            },
+          };
+          try {
+            return await twins.step({ op, args: [0, 1], params: ["t"] }, null);
+          } finally {
+            table[op] = real;
+          }
+        });
+      const documented = (q: Tensor, isZero: Tensor): Tensor => where(isZero, zerosLike(q), q);
+      assertStrictEquals(await judged(true, documented), null, op);
+      assert((await judged(false, documented))?.includes("no quotient by 0"), op);
+      assert(
+        (await judged(true, (q, isZero) => where(isZero, onesLike(q), q)))?.startsWith("element 0 is 1"),
+        op,
+      );
+      assert(
+        (await judged(true, (q, isZero) => documented(q, isZero).add(logicalNot(isZero))))?.startsWith(
+          "element 1",
+        ),
+        op,
+      );
+    }
   });
 });
 

@@ -159,6 +159,8 @@ const calls: Record<string, Call | [Call, Options]> = {
   "readNpz(options)": (o) => ft.readNpz(new Uint8Array(0), o),
   "exportOnnx(options)": async (o) => ft.exportOnnx(await fitted, nowhere, o),
   "Onnx.load(options)": (o) => ft.Onnx.load(new Uint8Array(0), o),
+  "OnnxModel#run(options)": async (o) =>
+    await (await ft.Onnx.load(new URL("./data/onnx/linear.onnx", import.meta.url))).run({}, o),
   "maxPool2d(options)": (o) => ft.maxPool2d(cube, 2, o),
   "avgPool2d(options)": (o) => ft.avgPool2d(cube, 2, o),
   "pad(options)": (o) => ft.pad(x, [1, 1], o),

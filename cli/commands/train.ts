@@ -340,7 +340,8 @@ export const train: Command = {
     'Examples are JSON lines: {"prompt", "completion"}, {"messages"} by the model\'s chat template, or {"text"}; ' +
     'with --objective dpo {"prompt", "chosen", "rejected"}. ' +
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
-    "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
+    "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit on this machine and runtime " +
+    "(with --deterministic on any).",
   positionals: [0, 1],
   calls: {
     family: "model_type",

@@ -91,6 +91,11 @@ export interface Backend {
    * with the device's mode.
    */
   readonly arithmetic: string;
+  /**
+   * Goes on with the arithmetic that a process had before, as its {@link Backend.arithmetic} said it, where that is a choice that the
+   * device has; else all stays as it is.
+   */
+  follow?(arithmetic: string): void;
   /** Whether tensors of `dtype` can live and be computed on here. */
   supports(dtype: DType): boolean;
   /** Bytes that it takes at most; Infinity: what the machine gives. What is in use already stays. */

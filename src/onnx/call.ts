@@ -9,6 +9,8 @@ import { FormatError } from "../core/errors.ts";
 import { normalizeAxis, sizeOf } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { toNumbers } from "../tensor/mod.ts";
+import type { Budget } from "./budget.ts";
+import type { Holders } from "./holders.ts";
 import type { AttributeValue, GraphMessage, NodeMessage, TensorMessage, ValueType } from "./messages.ts";
 import type { OnnxType } from "./types.ts";
 import { describe, type TensorValue, type TextValue, type Value } from "./values.ts";
@@ -20,6 +22,10 @@ export interface Surroundings {
   readonly run: (graph: GraphMessage, inputs: readonly Value[]) => Promise<Value[]>;
   /** A tensor of an attribute. */
   readonly tensor: (t: TensorMessage) => Promise<Value>;
+  /** What the run may spend. */
+  readonly budget: Budget;
+  /** Who holds what the node makes in more than one turn. */
+  readonly holders: () => Holders;
 }
 
 /** What an operator gives: a tensor of its first input's type, values, or a list of these, one an output. */
@@ -54,6 +60,14 @@ export class Call {
   /** An error in this node. */
   fail(reason: string): FormatError {
     return new FormatError(`${nodeName(this.node)} (opset ${this.opset}): ${reason}`);
+  }
+
+  /**
+   * Before a list of so many entries is made in JavaScript, as many as a file says.
+   * @throws {DeviceError} where the run may not hold them.
+   */
+  room(entries: number): void {
+    this.around.budget.before(8 * entries);
   }
 
   /** Whether input `i` is given. */

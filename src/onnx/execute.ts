@@ -8,9 +8,11 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import type { DataArray } from "../core/dtype.ts";
-import { FerrotypeError, FormatError } from "../core/errors.ts";
+import { CancelledError, FerrotypeError, FormatError } from "../core/errors.ts";
 import { Tensor, tensor } from "../ops/mod.ts";
 import { tidy } from "../tensor/mod.ts";
+import type { Budget } from "./budget.ts";
+import { Holders } from "./holders.ts";
 import { Call, nodeName, type Results, type Surroundings } from "./call.ts";
 import type {
   AttributeValue,
@@ -30,36 +32,13 @@ export interface RunContext {
   readonly tensor: (t: TensorMessage) => Promise<Value>;
 }
 
+/** What one run has beside. */
+export interface Run extends RunContext {
+  readonly budget: Budget;
+}
+
 /** How deep graphs and functions call each other. */
 const mostCalls = 64;
-
-/** Tensors that names hold, and how many do; what comes from outside is not freed here. */
-class Holders {
-  readonly #count = new Map<Tensor, number>();
-  readonly #outside: ReadonlySet<Tensor>;
-
-  constructor(outside: ReadonlySet<Tensor>) {
-    this.#outside = outside;
-  }
-
-  hold(value: Value): void {
-    for (const t of tensorsOf(value)) {
-      if (!this.#outside.has(t)) this.#count.set(t, (this.#count.get(t) ?? 0) + 1);
-    }
-  }
-
-  drop(value: Value): void {
-    for (const t of tensorsOf(value)) {
-      if (this.#outside.has(t)) continue;
-      const left = (this.#count.get(t) ?? 0) - 1;
-      if (left > 0) this.#count.set(t, left);
-      else {
-        this.#count.delete(t);
-        t.dispose();
-      }
-    }
-  }
-}
 
 /** The names that a list of nodes uses from outside, graphs of attributes included. */
 function usesOf(node: NodeMessage): string[] {
@@ -126,7 +105,7 @@ function lastUsesOf({ nodes, outputs }: Body): Map<number, string[]> {
 export async function runBody(
   body: Body,
   given: ReadonlyMap<string, Value>,
-  context: RunContext,
+  context: Run,
   outer: Scope | null = null,
   depth = 0,
 ): Promise<Value[]> {
@@ -137,6 +116,7 @@ export async function runBody(
   try {
     for (let i = 0; i < body.nodes.length; i++) {
       const node = body.nodes[i];
+      await context.budget.step().catch((cause) => Promise.reject(inNode(cause, node)));
       const values = await runNode(node, scope, context, depth);
       for (const value of values) if (value) holders.hold(value);
       values.forEach((value, k) => {
@@ -194,9 +174,10 @@ export function graphBody(graph: GraphMessage): Body {
 async function runNode(
   node: NodeMessage,
   scope: Scope,
-  context: RunContext,
+  context: Run,
   depth: number,
 ): Promise<(Value | null)[]> {
+  const { budget } = context;
   const inputs = node.inputs.map((name) => {
     if (name === "") return null;
     const value = find(scope, name);
@@ -207,36 +188,57 @@ async function runNode(
   if (own) return await runFunction(own, node, inputs, context, depth);
   const operator = operatorOf(node.domain, node.operator);
   if (!operator) throw new FormatError(`${nodeName(node)}: there is no such operator`);
+  const placed = await onOneDevice(inputs, context);
+  const tensor = async (t: TensorMessage): Promise<Value> => budget.adopt(await context.tensor(t));
   const around: Surroundings = {
     device: context.device,
-    tensor: context.tensor,
+    tensor,
     run: async (graph, values) => {
       const names = new Map<string, Value>();
       graph.inputs.forEach(({ name }, i) => {
         if (values[i]) names.set(name, values[i]);
       });
-      for (const t of graph.initializers) if (!names.has(t.name)) names.set(t.name, await context.tensor(t));
+      for (const t of graph.initializers) if (!names.has(t.name)) names.set(t.name, await tensor(t));
+      // A turn of a loop is a step, whether or not there is a node in it.
+      await context.budget.step();
       return await runBody(graphBody(graph), names, context, scope, depth + 1);
     },
+    budget: context.budget,
+    holders: () =>
+      new Holders(
+        new Set([...heldIn(scope), ...placed.flatMap((value) => value ? [...tensorsOf(value)] : [])]),
+      ),
   };
-  const placed = await onOneDevice(inputs, context.device);
   const host = new Map<number, DataArray>();
   const wanted = operator.host === "all" ? placed.map((_, i) => i) : operator.host ?? [];
   for (const i of wanted) {
     const value = placed[i] ?? null;
     if (value?.kind === "tensor") host.set(i, await elements(value.tensor));
   }
+  let given: readonly (Value | null)[] = [];
   const call = new Call(node, placed, context.opsets.get(node.domain) ?? 1, around, host);
   try {
     // What waits is in no scope: others may run meanwhile, and what they make would be freed with it.
-    if (operator.waits) return asValues(await operator.run(call), call);
-    return tidy(() => asValues(operator.run(call) as Results, call));
+    if (operator.waits) return given = asValues(await budget.within(() => operator.run(call)), call);
+    return given = budget.within(() => tidy(() => asValues(operator.run(call) as Results, call)));
   } catch (cause) {
-    if (cause instanceof FerrotypeError && !cause.message.includes(nodeName(node))) {
-      cause.message = `${nodeName(node)}: ${cause.message}`;
-    }
-    throw cause;
+    throw inNode(cause, node);
+  } finally {
+    // Copies on the other device were for this node.
+    const kept = new Set(given.flatMap((value) => value ? [...tensorsOf(value)] : []));
+    placed.forEach((value, i) => {
+      if (value?.kind === "tensor" && value !== inputs[i] && !kept.has(value.tensor)) value.tensor.dispose();
+    });
   }
+}
+
+/** An error of a run, with the node that it happened in. */
+function inNode(cause: unknown, node: NodeMessage): unknown {
+  const isOurs = cause instanceof FerrotypeError && !(cause instanceof CancelledError);
+  if (isOurs && !cause.message.includes(nodeName(node))) {
+    cause.message = `${nodeName(node)}: ${cause.message}`;
+  }
+  return cause;
 }
 
 function asValues(result: Results, call: Call): (Value | null)[] {
@@ -253,14 +255,14 @@ function asValues(result: Results, call: Call): (Value | null)[] {
 /** Inputs on one device: the reference device when one of them is f64, else the model's. */
 async function onOneDevice(
   inputs: readonly (Value | null)[],
-  device: DeviceName,
+  { device, budget }: Run,
 ): Promise<(Value | null)[]> {
   const tensors = inputs.filter((v) => v?.kind === "tensor");
   const target = tensors.some((v) => v?.kind === "tensor" && v.tensor.dtype === "f64") ? "reference" : device;
   if (tensors.every((v) => v?.kind === "tensor" && v.tensor.device === target)) return [...inputs];
   return await Promise.all(inputs.map(async (value) => {
     if (value?.kind !== "tensor" || value.tensor.device === target) return value;
-    return valueOf(await moveTensor(value.tensor, target), value.type);
+    return budget.adopt(valueOf(await moveTensor(value.tensor, target), value.type));
   }));
 }
 
@@ -291,7 +293,7 @@ async function runFunction(
   f: FunctionMessage,
   node: NodeMessage,
   inputs: readonly (Value | null)[],
-  context: RunContext,
+  context: Run,
   depth: number,
 ): Promise<Value[]> {
   const attributes = new Map([...f.defaults, ...node.attributes]), names = new Map<string, Value>();

@@ -3,6 +3,6 @@
  *
  * @module
  */
-export { type OnnxEdge, OnnxModel, type OnnxValue } from "./model.ts";
+export { type OnnxEdge, OnnxModel, type OnnxRunOptions, type OnnxValue } from "./model.ts";
 export type { OnnxSummary, OnnxTensorInfo } from "./summary.ts";
 export type { OnnxStrings } from "./values.ts";

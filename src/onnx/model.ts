@@ -7,17 +7,30 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, isFloat } from "../core/dtype.ts";
 import { DTypeError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
 import { demand, demandNoMore } from "../core/demand.ts";
+import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
 import { reshape, Tensor } from "../ops/mod.ts";
+import { backendOf } from "../tensor/mod.ts";
+import { Budget, usualMemory, usualSteps } from "./budget.ts";
 import { checkModel } from "./check.ts";
 import { graphBody, moveTensor, runBody, type RunContext } from "./execute.ts";
-import type { ModelMessage, TensorMessage, ValueMessage, ValueType } from "./messages.ts";
+import type { ModelMessage, NodeMessage, TensorMessage, ValueMessage, ValueType } from "./messages.ts";
 import { bytesOf, modelBytes } from "./model_writer.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
 import { bitsOf, heldAs, narrowRange, type OnnxType, smallFloatValues, typeOfCode } from "./types.ts";
-import { checkTexts, deviceFor, elements, nothing, type OnnxStrings, type Value, valueOf } from "./values.ts";
+import {
+  checkTexts,
+  deviceFor,
+  elements,
+  nothing,
+  type OnnxStrings,
+  tensorsOf,
+  type Value,
+  valueOf,
+} from "./values.ts";
 
 /**
  * An input or output of an ONNX model.
@@ -62,6 +75,30 @@ export interface OnnxOptions {
 }
 
 /**
+ * Options of a run of an ONNX model.
+ *
+ * @category ONNX
+ */
+export interface OnnxRunOptions {
+  /** Ends the run between two nodes. */
+  readonly signal?: AbortSignal;
+  /** Nodes that are run and turns of loops at most, from 1. Default: 2^19, and 2^14 for each node of the file. */
+  readonly maxSteps?: number;
+  /**
+   * Bytes that the run may hold of its own at one time, those of the outputs among them and those of weights and inputs not; each
+   * tensor counts 512 more. Default: what the device may take, where `setMaxMemory` said it; else 512 MiB and 64 times
+   * the bytes of weights and inputs.
+   */
+  readonly maxMemory?: number;
+}
+
+const runOptions: OptionTable<OnnxRunOptions> = {
+  signal: kinds.abortSignal,
+  maxSteps: kinds.whole(1),
+  maxMemory: kinds.called("a number of bytes from 1", kinds.number({ from: 1 })),
+};
+
+/**
  * An ONNX model: a graph of operators that is run on tensors, with gradients.
  *
  * @category ONNX
@@ -80,6 +117,7 @@ export class OnnxModel {
   readonly #message: ModelMessage;
   readonly #constants: Map<string, Value>;
   readonly #context: RunContext;
+  readonly #usualSteps: number;
 
   /** Use `Onnx.load`. */
   constructor(message: ModelMessage, constants: Map<string, Value>, context: RunContext) {
@@ -101,6 +139,9 @@ export class OnnxModel {
       count.set(name, (count.get(name) ?? 0) + 1);
     }
     this.operators = count;
+    let nodes = 0;
+    for (const list of nodeLists(message)) nodes += list.length;
+    this.#usualSteps = usualSteps.steps + usualSteps.aNode * nodes;
   }
 
   /** Its weights by name: the tensors of its file that hold floats. With `requiresGrad` they can be trained. */
@@ -125,11 +166,19 @@ export class OnnxModel {
    * Computes its outputs by name. Tensors of types that this library does not have come in the next wider dtype: int8,
    * int16 and uint16 as i32, uint32 as i64; uint64 as the same 64 bits in i64. An input of such a type is given so too.
    *
+   * What a run may spend is bounded, see {@link OnnxRunOptions}: a small file can ask for any time and memory.
+   *
    * @throws {OptionError} for an input that is missing or unknown, {DTypeError} and {ShapeError} for one that is not what the
-   *   model asks for, {FormatError} for a node that cannot compute what it was given.
+   *   model asks for, {FormatError} for a node that cannot compute what it was given, and where it takes more than `maxSteps`.
+   * @throws {DeviceError} naming the node that would make more than `maxMemory`.
+   * @throws {CancelledError} by `signal`.
    */
-  async run(inputs: Readonly<Record<string, OnnxValue>>): Promise<Record<string, OnnxValue>> {
-    demandNoMore(arguments, 1, "run");
+  async run(
+    inputs: Readonly<Record<string, OnnxValue>>,
+    options: OnnxRunOptions = {},
+  ): Promise<Record<string, OnnxValue>> {
+    const { signal, maxSteps = this.#usualSteps, maxMemory } = checkOptions("run", options, runOptions);
+    demandNoMore(arguments, 2, "run");
     if (typeof inputs !== "object" || inputs === null || inputs instanceof Tensor || Array.isArray(inputs)) {
       throw new OptionError(`run: the inputs are ${show(inputs)}, expected an object with tensors by name`);
     }
@@ -151,7 +200,8 @@ export class OnnxModel {
     }
     try {
       const body = graphBody(this.#message.graph);
-      const results = await runBody(body, names, this.#context);
+      const budget = new Budget(maxSteps, maxMemory ?? this.#usualMemory(names), signal);
+      const results = await runBody(body, names, { ...this.#context, budget });
       const own = new Set(
         [...names.values()].flatMap((value) => value.kind === "tensor" ? [value.tensor] : []),
       );
@@ -159,6 +209,17 @@ export class OnnxModel {
     } finally {
       for (const t of copies) t.dispose();
     }
+  }
+
+  /** Bytes that a run may make of these values: what the device was told that it may take, or in proportion to them. */
+  #usualMemory(names: ReadonlyMap<string, Value>): number {
+    const { maxMemory } = backendOf(this.#context.device);
+    if (maxMemory !== Infinity) return maxMemory;
+    const held = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]).map((t) => t.storage));
+    return [...held].reduce(
+      (sum, { buffer }) => sum + usualMemory.times * buffer.byteLength,
+      usualMemory.bytes,
+    );
   }
 
   async #take(
@@ -277,15 +338,23 @@ function asGiven(value: Value, own: ReadonlySet<Tensor>): OnnxValue {
 
 /** Every tensor of an attribute, those of graphs in attributes too. */
 function* heldTensors(model: ModelMessage): Generator<TensorMessage> {
-  const lists = [model.graph.nodes, ...model.functions.map(({ nodes }) => nodes)];
-  for (let nodes = lists.pop(); nodes; nodes = lists.pop()) {
+  for (const nodes of nodeLists(model)) {
     for (const { attributes } of nodes) {
       for (const { kind, value } of attributes.values()) {
         if (kind === "tensor") yield value;
-        if (kind !== "graph") continue;
-        yield* value.initializers;
-        lists.push(value.nodes);
+        if (kind === "graph") yield* value.initializers;
       }
+    }
+  }
+}
+
+/** The nodes of the graph, of its functions, and of graphs in attributes. */
+function* nodeLists(model: ModelMessage): Generator<readonly NodeMessage[]> {
+  const lists = [model.graph.nodes, ...model.functions.map(({ nodes }) => nodes)];
+  for (let nodes = lists.pop(); nodes; nodes = lists.pop()) {
+    yield nodes;
+    for (const { attributes } of nodes) {
+      for (const { kind, value } of attributes.values()) if (kind === "graph") lists.push(value.nodes);
     }
   }
 }

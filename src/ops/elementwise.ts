@@ -172,7 +172,8 @@ export function minimum(a: Operand, b: Operand): Tensor {
  *
  * @throws {ShapeError} when the shapes do not broadcast.
  * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
- * @throws {DTypeError} for integers divided by 0, where the divisor can be seen (not on WebGPU: 0 there).
+ * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers
+ *   late (WebGPU) gives 0 there.
  * @example
  * ```ts
  * remainder(tensor([-7, 7]), 3); // [2, 1]
@@ -189,7 +190,8 @@ export function remainder(a: Operand, b: Operand): Tensor {
  *
  * @throws {ShapeError} when the shapes do not broadcast.
  * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
- * @throws {DTypeError} for integers divided by 0, where the divisor can be seen (not on WebGPU: 0 there).
+ * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers
+ *   late (WebGPU) gives 0 there.
  * @example
  * ```ts
  * fmod(tensor([-7, 7]), 3); // [-1, 1]
@@ -206,7 +208,8 @@ export function fmod(a: Operand, b: Operand): Tensor {
  *
  * @throws {ShapeError} when the shapes do not broadcast.
  * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
- * @throws {DTypeError} for integers divided by 0, where the divisor can be seen (not on WebGPU: 0 there).
+ * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers
+ *   late (WebGPU) gives 0 there.
  * @example
  * ```ts
  * floorDivide(tensor([-7, 7]), 2); // [-4, 3]

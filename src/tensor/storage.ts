@@ -37,6 +37,27 @@ export function watchPeak(backend: Backend): () => number {
   };
 }
 
+/** Who is told of every storage that is made. */
+export interface StorageWatch {
+  /** Its memory is about to be taken; what this throws, whoever wants it gets. */
+  before(byteLength: number): void;
+  /** It was made. */
+  after(storage: Storage): void;
+}
+
+let watch: StorageWatch | null = null;
+
+/** Runs `f`, which does not wait, and tells `by` of every storage that it makes. */
+export function watchStorages<T>(by: StorageWatch, f: () => T): T {
+  const before = watch;
+  watch = by;
+  try {
+    return f();
+  } finally {
+    watch = before;
+  }
+}
+
 /** The storage that a buffer belongs to. */
 export function storageOf(buffer: DeviceBuffer): Storage | undefined {
   return byBuffer.get(buffer);
@@ -59,12 +80,14 @@ export class Storage {
   /** Allocates `byteLength` bytes on `backend`, held once. */
   constructor(backend: Backend, byteLength: number, madeBy: string) {
     this.backend = backend;
+    watch?.before(byteLength);
     this.buffer = backend.allocate(byteLength);
     this.madeBy = madeBy;
     const peak = watched.size ? watched.get(backend) : undefined;
     if (peak) peak.bytes = Math.max(peak.bytes, backend.memory().bytes);
     live.add(this);
     byBuffer.set(this.buffer, this);
+    watch?.after(this);
   }
 
   /** How many tensors (and tape entries) hold it. */

@@ -16,10 +16,11 @@ import type { EarlyStopping, StoppingState } from "./early_stopping.ts";
 import type { WeightAverage } from "./ema.ts";
 import type { MixedPrecision, PrecisionState } from "./precision.ts";
 
-/** What may be said of arithmetic: it is shown to people. */
+/** What may be said of arithmetic: it is shown to people, and followed. */
 const aLine = kind(
-  "a line of up to 300 characters",
-  (x) => typeof x === "string" && /^[\x20-\x7e]{0,300}$/.test(x),
+  "a line of up to 1000 characters",
+  // A library's name may have a path in it.
+  (x) => typeof x === "string" && /^[^\p{Cc}]{0,1000}$/u.test(x),
 );
 
 /** What is saved beside tensors. */
@@ -55,6 +56,12 @@ export interface RunParts {
 function arithmeticOf(model: Module): string {
   const [p] = model.parameters();
   return p ? `${p.device}: ${p.backend.arithmetic}` : "no parameters";
+}
+
+/** Has the model's device go on with the arithmetic that a checkpoint holds, where it can. */
+function followArithmetic(model: Module, said: string): void {
+  const [p] = model.parameters();
+  if (p && said.startsWith(`${p.device}: `)) p.backend.follow?.(said.slice(p.device.length + 2));
 }
 
 /** The parameters that learn: what is frozen is what the run was begun with, and is not written again. */
@@ -218,6 +225,7 @@ export function restoreRun(
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(`the state of this checkpoint: ${error.message}`, { cause: error });
   }
+  if (run.arithmetic !== undefined) followArithmetic(parts.model, run.arithmetic);
   const here = arithmeticOf(parts.model), before = run.arithmetic ?? here;
   if (before !== here) {
     warn(

@@ -7,7 +7,6 @@
  * @module
  */
 import { type DType, isQuantized } from "../../core/dtype.ts";
-import { counted } from "../../core/show.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
@@ -22,6 +21,7 @@ import type {
 import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
 import { checkMaxMemory } from "../max_memory.ts";
 import { type Arguments, type Operation, operations } from "../operations.ts";
+import { arithmeticText, readArithmetic } from "./arithmetic.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { blockKernels, hasBlocks } from "./kernels/blocks.ts";
@@ -97,21 +97,28 @@ export class CpuBackend implements Backend {
    * multiplies is found out now, where that is open.
    */
   get arithmetic(): string {
-    const { deterministic, context, blas } = this.engine;
+    const { deterministic, blas } = this.engine;
     if (deterministic) return "deterministic";
     this.tune();
-    const own = !context.fma
+    const library = blas.available ? { name: blas.name!, reach: blas.reach } : null;
+    return arithmeticText({ own: this.#rounding, library });
+  }
+
+  /** How our own kernels round. */
+  get #rounding(): string {
+    const { context } = this.engine;
+    return !context.fma
       ? "products rounded before they are added"
       : context.fusedMadd
       ? "products added without rounding"
       : "relaxed instructions, products rounded before they are added";
-    if (!blas.available) return own;
-    const { leastRows, leastWork, leastQuantizedRows: quantized } = blas.reach;
-    const reach = `from ${leastRows} rows and ${leastWork} products, ` +
-      (quantized === Infinity
-        ? "with quantised weights none"
-        : `with quantised weights from ${counted(quantized, "row")}`);
-    return `${own}, large ones (${reach}) by ${blas.name}`;
+  }
+
+  /** See {@link Backend.follow}: the library that multiplied, with what it multiplied, where it is here; nothing is measured. */
+  follow(arithmetic: string): void {
+    const { engine } = this, { own, library } = readArithmetic(arithmetic);
+    if (engine.deterministic || own !== this.#rounding) return;
+    if (engine.blas.follow(library)) engine.epoch++;
   }
 
   /** Everything but f64, and blocks once their kernels are there (`kernels/blocks.ts`). */

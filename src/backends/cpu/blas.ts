@@ -49,6 +49,8 @@ export class Blas {
   #open: CpuPlatform["openBlas"];
   #native: NativeBlas | null = null;
   #candidates: BlasCandidates | null = null;
+  /** What was found, whatever came of it. */
+  #found: NativeBlas | BlasCandidates | null = null;
   #problem: string | null = null;
   #work = 0;
   #postponed = 0;
@@ -99,8 +101,12 @@ export class Blas {
     if (!this.#open) return;
     const found = this.#open();
     this.#open = undefined;
-    if (typeof found === "string") this.#problem = found;
-    else if (!("recall" in found)) this.#use(found);
+    if (typeof found === "string") {
+      this.#problem = found;
+      return;
+    }
+    this.#found = found;
+    if (!("recall" in found)) this.#use(found);
     else {
       this.#candidates = found;
       const known = found.recall();
@@ -145,6 +151,23 @@ export class Blas {
     this.#native = null;
     this.reach = usualReach;
     return this.#postponed++ < mostPostponed;
+  }
+
+  /**
+   * Goes on with the library of this name and what it multiplied, or with none, and measures nothing. False, and all stays as it
+   * is, where it is not among those that may be chosen from.
+   */
+  follow(wanted: { readonly name: string; readonly reach: Reach } | null): boolean {
+    this.#look();
+    const found = this.#found;
+    // What the environment names is used; without a library there is nothing to follow.
+    if (found === null || (wanted === null && !("recall" in found))) return false;
+    const all = "recall" in found ? found.open() : [found];
+    const library = wanted && all.find(({ name }) => name === wanted.name);
+    if (library === undefined) return false;
+    const why = "as it was when the run that goes on was begun";
+    this.#settle({ ...(wanted?.reach ?? usualReach), library: library?.title ?? null, why }, [], library);
+    return true;
   }
 
   /** Ends the search. With `remember` the next process finds the choice made. */
@@ -213,14 +236,12 @@ export class Blas {
 
 /**
  * For the source of a worker thread (`worker.ts`), where `memory` is known: `sgemm` and `bgemm`, as those of {@link Blas} but
- * opening the library in this thread when one is first called.
+ * opening the library in this thread when one is first called, and another where the main thread went on with another.
  */
 export const workerProductsSource: string = `(() => {
-    let base = 0, library;
-    const open = () => {
+    let base = 0, library = null, opened = 0, words;
+    const open = (at) => {
       memory.grow(0); // renews the buffer if the memory has grown elsewhere
-      const at = Atomics.load(new Int32Array(memory.buffer), ${libraryAt >> 2}) >>> 0;
-      if (at === 0) return null;
       base = new Float64Array(memory.buffer, at, 1)[0];
       const text = new Uint8Array(memory.buffer, at + 16, new Uint32Array(memory.buffer, at + 8, 1)[0]).slice();
       try {
@@ -230,7 +251,8 @@ export const workerProductsSource: string = `(() => {
       }
     };
     const product = (name) => (ta, tb, m, n, k, a, lda, b, ldb, c, ldc) => {
-      if (library === undefined) library = open();
+      const at = Atomics.load(words ??= new Int32Array(memory.buffer), ${libraryAt >> 2}) >>> 0;
+      if (at !== opened) library = open(opened = at);
       const call = library === null ? null : library[name];
       if (!call) return 0;
       call(ta, tb, m, n, k, base + (a >>> 0), lda, base + (b >>> 0), ldb, base + (c >>> 0), ldc);

@@ -14,6 +14,7 @@ import {
   type Result,
   type Results,
 } from "../call.ts";
+import type { Holders } from "../holders.ts";
 import { heldAs, type OnnxType, typeOfCode } from "../types.ts";
 import {
   deviceFor,
@@ -26,9 +27,6 @@ import {
   type Value,
   valueOf,
 } from "../values.ts";
-
-/** The most runs of a loop's body: what goes on longer is taken for endless. */
-const mostRuns = 2 ** 24;
 
 async function isTrue(c: Call, value: Value): Promise<boolean> {
   if (value.kind !== "tensor" || value.tensor.size !== 1) throw c.fail("a condition is not one truth value");
@@ -46,7 +44,7 @@ function stacked(c: Call, list: readonly Value[], axis: number): Value {
     return textsOf([list.length, ...first.shape], list.flatMap((v) => (v as TextValue).data));
   }
   if (first.kind !== "tensor") throw c.fail("what a loop gives each time is no tensor");
-  return valueOf(f.stack(list.map((v) => tensorIn(c, v)), axis), first.type);
+  return valueOf(c.around.budget.within(() => f.stack(list.map((v) => tensorIn(c, v)), axis)), first.type);
 }
 
 function tensorIn(c: Call, value: Value): Tensor {
@@ -54,25 +52,68 @@ function tensorIn(c: Call, value: Value): Tensor {
   return value.tensor;
 }
 
-async function loop(c: Call): Promise<Results> {
-  const body = c.graph("body"), { device } = c.around;
-  const most = c.has(0) ? Math.min(Number((await elements(c.t(0)))[0]), mostRuns + 1) : mostRuns + 1;
-  let state: Value[] = c.inputs.slice(2).map((v) => v ?? nothing), runs = 0;
-  let goOn = c.has(1) ? await isTrue(c, c.value(1)) : true;
-  const scans: Value[][] = body.outputs.slice(1 + state.length).map(() => []);
-  for (; goOn && runs < most; runs++) {
-    if (runs >= mostRuns) throw c.fail(`its body has run ${mostRuns} times and goes on`);
-    const results = await c.around.run(body, [
-      tensorOf([runs], [], "int64", device),
-      tensorOf([1], [], "bool", device),
-      ...state,
-    ]);
-    goOn = await isTrue(c, results[0]);
-    scans.forEach((list, i) => list.push(results[1 + state.length + i]));
-    state = results.slice(1, 1 + state.length);
+/** The turns of a body: states that go from one to the next, and lists to which each adds. What a turn leaves is freed behind it. */
+class Turns {
+  readonly #c: Call;
+  readonly #body: ReturnType<Call["graph"]>;
+  readonly #held: Holders;
+  /** The states as they are now. */
+  state: readonly Value[];
+  /** What the turns gave so far, by output. */
+  readonly lists: readonly Value[][];
+  /** Whether the body's first output says if there is another turn. */
+  readonly #asks: boolean;
+
+  constructor(c: Call, body: ReturnType<Call["graph"]>, state: readonly Value[], asks: boolean) {
+    this.#c = c;
+    this.#body = body;
+    this.#held = c.around.holders();
+    this.#asks = asks;
+    this.state = state;
+    this.lists = body.outputs.slice(Number(asks) + state.length).map(() => []);
   }
+
+  /** One turn, which alone has `own`; whether there is another. */
+  async turn(own: readonly Value[], inputs: readonly Value[]): Promise<boolean> {
+    for (const value of own) this.#held.hold(value);
+    try {
+      const results = await this.#c.around.run(this.#body, inputs), before = this.state;
+      for (const value of results) this.#held.hold(value);
+      const rest = results.slice(Number(this.#asks));
+      this.state = rest.slice(0, before.length);
+      this.lists.forEach((list, i) => list.push(rest[before.length + i]));
+      for (const value of before) this.#held.drop(value);
+      if (!this.#asks) return true;
+      const goOn = await isTrue(this.#c, results[0]);
+      this.#held.drop(results[0]);
+      return goOn;
+    } finally {
+      for (const value of own) this.#held.drop(value);
+    }
+  }
+
+  /** The states behind the turns that `run` does, and what it makes of the lists. */
+  async through(run: () => Promise<void>, join: (list: Value[], i: number) => Value): Promise<Value[]> {
+    let isDone = false;
+    try {
+      await run();
+      const joined = this.lists.map(join);
+      isDone = true;
+      return [...this.state, ...joined];
+    } finally {
+      for (const value of this.lists.flat()) this.#held.drop(value);
+      if (!isDone) { for (const value of this.state) this.#held.drop(value); }
+    }
+  }
+}
+
+async function loop(c: Call): Promise<Results> {
+  const body = c.graph("body"), { device, budget } = c.around;
+  const most = c.has(0) ? Number((await elements(c.t(0)))[0]) : Infinity;
+  let goOn = c.has(1) ? await isTrue(c, c.value(1)) : true;
+  const turns = new Turns(c, body, c.inputs.slice(2).map((v) => v ?? nothing), true);
   const empty = (i: number): Value => {
-    const { type } = body.outputs[1 + state.length + i], element = typeOfCode(type.code) ?? "float";
+    const { type } = body.outputs[1 + turns.state.length + i], element = typeOfCode(type.code) ?? "float";
     const inner = (type.shape ?? []).map((n) => typeof n === "number" ? n : 0);
     if (element === "string") return textsOf([0, ...inner], []);
     return valueOf(
@@ -80,7 +121,15 @@ async function loop(c: Call): Promise<Results> {
       element,
     );
   };
-  return [...state, ...scans.map((list, i) => list.length ? stacked(c, list, 0) : empty(i))];
+  return await turns.through(async () => {
+    for (let runs = 0; goOn && runs < most; runs++) {
+      const counters = budget.within(() => [
+        tensorOf([runs], [], "int64", device),
+        tensorOf([1], [], "bool", device),
+      ]);
+      goOn = await turns.turn(counters, [...counters, ...turns.state]);
+    }
+  }, (list, i) => list.length ? stacked(c, list, 0) : empty(i));
 }
 
 async function scan(c: Call): Promise<Results> {
@@ -103,25 +152,19 @@ async function scanOver(
   const backwards = inputs.map((_, i) =>
     (c.ints("scan_input_directions") ?? c.ints("directions"))?.[i] === 1
   );
-  const length = inputs[0].tensor.shape[axes[0]], outputs = body.outputs.length - initial.length;
-  let state = [...initial];
-  const scans: Value[][] = Array.from({ length: outputs }, () => []);
-  for (let t = 0; t < length; t++) {
-    const parts = inputs.map(({ tensor, type }, i) =>
-      valueOf(f.select(tensor, axes[i], backwards[i] ? length - 1 - t : t), type)
-    );
-    const results = await c.around.run(body, [...state, ...parts]);
-    state = results.slice(0, initial.length);
-    scans.forEach((list, i) => list.push(results[initial.length + i]));
-  }
-  return [
-    ...state,
-    ...scans.map((list, i) => {
-      if (c.ints("scan_output_directions")?.[i] === 1) list.reverse();
-      const first = list[0], rank = first?.kind === "tensor" ? first.tensor.shape.length + 1 : 1;
-      return stacked(c, list, normalizeAxis(c.ints("scan_output_axes")?.[i] ?? 0, rank, nodeName(c.node)));
-    }),
-  ];
+  const length = inputs[0].tensor.shape[axes[0]], turns = new Turns(c, body, initial, false);
+  return await turns.through(async () => {
+    for (let t = 0; t < length; t++) {
+      const parts = inputs.map(({ tensor, type }, i) =>
+        valueOf(f.select(tensor, axes[i], backwards[i] ? length - 1 - t : t), type)
+      );
+      await turns.turn(parts, [...turns.state, ...parts]);
+    }
+  }, (list, i) => {
+    const placed = c.ints("scan_output_directions")?.[i] === 1 ? [...list].reverse() : list;
+    const first = placed[0], rank = first?.kind === "tensor" ? first.tensor.shape.length + 1 : 1;
+    return stacked(c, placed, normalizeAxis(c.ints("scan_output_axes")?.[i] ?? 0, rank, nodeName(c.node)));
+  });
 }
 
 /** Scan of opset 8: a first axis of batches, each with a length of its own. */
@@ -129,13 +172,24 @@ async function scanBatches(c: Call): Promise<Results> {
   const body = c.graph("body"), count = c.int("num_scan_inputs", 1), initial = c.inputs.length - 1 - count;
   const states = Array.from({ length: initial }, (_, i) => c.typed(1 + i));
   const inputs = Array.from({ length: count }, (_, i) => c.typed(1 + initial + i));
-  const all: Value[][] = [];
-  for (let b = 0; b < inputs[0].tensor.shape[0]; b++) {
-    const part = ({ tensor, type }: { tensor: Tensor; type: OnnxType }) =>
-      valueOf(f.select(tensor, 0, b), type);
-    all.push(await scanOver(c, body, states.map(part), inputs.map(part)));
+  const all: Value[][] = [], held = c.around.holders();
+  const part = (b: number) => ({ tensor, type }: { tensor: Tensor; type: OnnxType }) => {
+    const value = valueOf(f.select(tensor, 0, b), type);
+    held.hold(value);
+    return value;
+  };
+  try {
+    for (let b = 0; b < inputs[0].tensor.shape[0]; b++) {
+      const own = states.map(part(b)), parts = inputs.map(part(b));
+      const results = await scanOver(c, body, own, parts);
+      for (const value of results) held.hold(value);
+      for (const value of [...own, ...parts]) held.drop(value);
+      all.push(results);
+    }
+    return all[0].map((_, i) => stacked(c, all.map((values) => values[i]), 0));
+  } finally {
+    for (const value of all.flat()) held.drop(value);
   }
-  return all[0].map((_, i) => stacked(c, all.map((values) => values[i]), 0));
 }
 
 function sequence(c: Call, i: number): SequenceValue {
@@ -151,13 +205,21 @@ async function placeIn(c: Call, i: number, length: number, missing: number): Pro
   return at;
 }
 
+/** A list is copied with one item more or less: in a loop that is work that grows with its square. */
+async function copies(c: Call, length: number): Promise<void> {
+  c.room(length);
+  await c.around.budget.step(length >> 8);
+}
+
 async function insert(c: Call): Promise<Result> {
   const { items } = sequence(c, 0), at = await placeIn(c, 2, items.length, items.length);
+  await copies(c, items.length);
   return { kind: "sequence", items: [...items.slice(0, at), c.value(1), ...items.slice(at)] };
 }
 
 async function erase(c: Call): Promise<Result> {
   const { items } = sequence(c, 0), at = await placeIn(c, 1, items.length, items.length - 1);
+  await copies(c, items.length);
   return { kind: "sequence", items: items.filter((_, i) => i !== at) };
 }
 
@@ -172,7 +234,7 @@ function joinSequence(c: Call): Result {
   if (list.length === 0) throw c.fail("the sequence is empty");
   const type = (items[0] as { type: OnnxType }).type, isNew = c.int("new_axis", 0) !== 0;
   const axis = normalizeAxis(c.int("axis", 0), list[0].shape.length + Number(isNew), nodeName(c.node));
-  return valueOf(isNew ? f.stack(list, axis) : f.concat(list, axis), type);
+  return valueOf(c.around.budget.within(() => isNew ? f.stack(list, axis) : f.concat(list, axis)), type);
 }
 
 async function splitToSequence(c: Call): Promise<Result> {
@@ -181,6 +243,7 @@ async function splitToSequence(c: Call): Promise<Result> {
     numbers = given ? Array.from(await elements(given) as ArrayLike<number>, Number) : [1];
   const isOne = !given || given.shape.length === 0;
   if (isOne && !(numbers[0] > 0)) throw c.fail(`parts of ${numbers[0]}`);
+  if (isOne) c.room(Math.ceil(n / numbers[0]));
   const sizes = isOne
     ? Array.from({ length: Math.ceil(n / numbers[0]) }, (_, i) => Math.min(numbers[0], n - i * numbers[0]))
     : numbers;

@@ -139,6 +139,7 @@ function resize(c: Call): Result {
     const scale = common ?? (scales ? scales[i] : (sizes as number[])[i] / n);
     const out = common !== null ? Math.round(n * common) : sizes ? sizes[i] : Math.floor(n * scale);
     if (!(scale > 0) || !Number.isSafeInteger(out)) throw c.fail(`axis ${axis} of ${n} by ${scale}`);
+    c.room(out);
     const isCrop = how === "tf_crop_and_resize";
     if (out === n && scale === 1 && !isCrop) return;
     const bounds: [number, number] = roi?.length === 2 * axes.length

@@ -25,6 +25,7 @@ async function moved(c: Call, move: (x: Tensor) => Tensor): Promise<Result> {
   if (value.kind !== "texts") return move(c.t(0));
   const at = Int32Array.from({ length: sizeOf(value.shape) }, (_, i) => i);
   const out = move(f.tensor(at, { dtype: "i32", shape: value.shape, device: "cpu" }));
+  c.room(2 * sizeOf(out.shape));
   return textsOf(out.shape, Array.from(await out.data() as Int32Array, (i) => value.data[i]));
 }
 
@@ -176,6 +177,7 @@ function padBy(c: Call, x: Tensor, axis: number, before: number, after: number, 
   };
   const place = (i: number): number =>
     mode === "edge" ? Math.min(Math.max(i, 0), n - 1) : mode === "wrap" ? ((i % n) + n) % n : mirror(i);
+  c.room(Math.max(0, count));
   const at = Int32Array.from({ length: Math.max(0, count) }, (_, i) => place(i - before));
   return f.indexSelect(x, axis, f.tensor(at, { device: x.device }));
 }

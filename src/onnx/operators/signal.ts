@@ -30,11 +30,19 @@ function window(coefficients: readonly number[]): Operator {
 }
 
 /** The discrete Fourier transform of [.., n, 1 or 2] along an axis, as two products with tables of angles. */
-function transform(x: Tensor, axis: number, length: number, inverse: boolean, onesided: boolean): Tensor {
+function transform(
+  c: Call,
+  x: Tensor,
+  axis: number,
+  length: number,
+  inverse: boolean,
+  onesided: boolean,
+): Tensor {
   const moved = f.transpose(x, axis, -2), n = moved.shape[moved.shape.length - 2], kept = Math.min(n, length);
   const bins = onesided ? Math.floor(length / 2) + 1 : length,
     sign = inverse ? 1 : -1,
     scale = inverse ? 1 / length : 1;
+  c.room(bins * kept);
   const table = (of: (angle: number) => number): Tensor => {
     const values = Array.from({ length: bins * kept }, (_, i) => {
       const k = Math.floor(i / kept), t = i % kept;
@@ -60,7 +68,7 @@ function dft(c: Call): Result {
     axis = normalizeAxis(given, rank, nodeName(c.node));
   const length = c.has(1) ? c.number(1) : x.shape[axis];
   return valueOf(
-    transform(x, axis, length, c.int("inverse", 0) !== 0, c.int("onesided", 0) !== 0),
+    transform(c, x, axis, length, c.int("inverse", 0) !== 0, c.int("onesided", 0) !== 0),
     c.type(0),
   );
 }
@@ -72,14 +80,16 @@ function shortTime(c: Call): Result {
   if (!(step > 0 && length > 0 && frames > 0)) {
     throw c.fail(`frames of ${length} by ${step} in ${x.shape[1]}`);
   }
+  c.room(frames);
   const parts = Array.from({ length: frames }, (_, i) => f.narrow(x, 1, i * step, length));
   const all = f.stack(parts, 1), weighted = shape ? f.mul(all, f.reshape(shape, [length, 1])) : all;
-  return valueOf(transform(weighted, 2, length, false, c.int("onesided", 1) !== 0), c.type(0));
+  return valueOf(transform(c, weighted, 2, length, false, c.int("onesided", 1) !== 0), c.type(0));
 }
 
 function melWeights(c: Call): Result {
   const bins = c.number(0), length = c.number(1), rate = c.number(2), low = c.number(3), high = c.number(4);
   const type = typeOfCode(c.int("output_datatype", 1)) ?? "float", spectrum = Math.floor(length / 2) + 1;
+  c.room(bins + spectrum * bins);
   const mel = (hz: number): number => 2595 * Math.log10(1 + hz / 700),
     from = mel(low),
     step = (mel(high) - from) / (bins + 2);

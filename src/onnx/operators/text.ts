@@ -8,6 +8,9 @@ import { toNumbers } from "../../tensor/mod.ts";
 import type { Call, OperatorTable, Result } from "../call.ts";
 import { elements, tensorOf, textsOf } from "../values.ts";
 
+/** Letters of a text at most: engines hold some more. */
+const mostLetters = 2 ** 28;
+
 function normalize(c: Call): Result {
   const { shape, data } = c.texts(0), stop = c.strings("stopwords") ?? [];
   const change = c.text("case_change_action", "NONE", ["LOWER", "UPPER", "NONE"]);
@@ -31,8 +34,16 @@ function joinPairs(c: Call): Result {
       (_, i) => shape.reduce((sum, n, d) => sum + Math.floor(i / own[d]) % n * strides[d], 0),
     );
   };
+  c.room(4 * sizeOf(shape));
   const left = at(a.shape), right = at(b.shape);
-  return textsOf(shape, left.map((i, k) => a.data[i] + b.data[right[k]]));
+  return textsOf(
+    shape,
+    left.map((i, k) => {
+      const one = a.data[i], other = b.data[right[k]], length = one.length + other.length;
+      if (length > mostLetters) throw c.fail(`a text of ${length} letters, and ${mostLetters} are held`);
+      return one + other;
+    }),
+  );
 }
 
 /** Counts of known n-grams, with gaps of up to `max_skip_count` between their words. */

@@ -103,7 +103,7 @@ export class ElementwiseMethods extends TensorBase {
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
    *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
    */
   remainder(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "remainder");
@@ -115,7 +115,7 @@ export class ElementwiseMethods extends TensorBase {
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
    *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
    */
   fmod(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "fmod");
@@ -127,7 +127,7 @@ export class ElementwiseMethods extends TensorBase {
    *
    * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
    *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
    */
   floorDivide(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "floorDivide");
