@@ -98,8 +98,10 @@ export type {
   LoraLayerOptions,
   LoraOptions,
   Module,
+  Recurrence,
   RopeScaling,
   RotaryOptions,
+  StateCache,
 } from "./src/nn/mod.ts";
 export * as optim from "./src/optim/mod.ts";
 export type {

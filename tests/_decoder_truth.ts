@@ -221,6 +221,7 @@ const heads = (x: Matrix, width: number): Float64Array[][] =>
 export function truth(config: Json, ids: readonly number[], w: Weights): Matrix {
   if (config.model_type === "gpt2") return gpt2(config, ids, w);
   if (config.model_type === "gpt_neox") return gptNeoX(config, ids, w);
+  if (config.model_type === "lfm2") return lfm2(config, ids, w);
   return decoder(config, ids, w);
 }
 
@@ -302,6 +303,78 @@ function gptNeoX(c: Json, ids: readonly number[], w: Weights): Matrix {
   return linear(
     x,
     c.tie_word_embeddings === true ? embed : w.get("embed_out.weight", n("vocab_size"), width),
+  );
+}
+
+/** Each channel's sum of its last values, those before the text being 0; taps [channel][kernel]. */
+function taps(x: Matrix, kernel: Matrix, bias: Float64Array | null): Matrix {
+  return x.map((row, t) =>
+    row.map((_, c) => {
+      let total = bias ? bias[c] : 0;
+      kernel[c].forEach((tap, i) => total += tap * (x[t - kernel[c].length + 1 + i]?.[c] ?? 0));
+      return total;
+    })
+  );
+}
+
+function lfm2(c: Json, ids: readonly number[], w: Weights): Matrix {
+  const n = (name: string, fallback?: number): number => (c[name] ?? fallback) as number;
+  const width = n("hidden_size"), count = n("num_attention_heads"), groups = n("num_key_value_heads", count);
+  const headDim = n("head_dim", width / count), eps = n("norm_eps", n("block_norm_eps", 1e-5));
+  const kernel = n("conv_L_cache", 3), bias = c.conv_bias === true;
+  let inner = n("block_ff_dim", n("intermediate_size", -1));
+  if (c.block_auto_adjust_ff_dim !== false) {
+    const multiple = n("block_multiple_of", 256);
+    inner = Math.floor(n("block_ffn_dim_multiplier", 1) * Math.floor(2 * inner / 3));
+    inner = multiple * Math.ceil(inner / multiple);
+  }
+  const rope = (c.rope_parameters ?? c.rope_scaling ?? {}) as Json;
+  const theta = (rope.rope_theta ?? c.rope_theta ?? 1e6) as number;
+  const angles = frequencies(rope, theta, headDim, n("max_position_embeddings"), ids.length);
+  const embed = w.get("model.embed_tokens.weight", n("vocab_size"), width);
+  const norm = (x: Matrix, name: string, size = width): Matrix =>
+    rmsNorm(x, w.vector(`model.${name}.weight`, size), eps, 0);
+  const types = c.layer_types as string[] | undefined, listed = c.full_attn_idxs as number[] | undefined;
+  let x: Matrix = ids.map((id) => embed[id]);
+  for (let layer = 0; layer < n("num_hidden_layers"); layer++) {
+    const at = `layers.${layer}`;
+    const dense = (x: Matrix, name: string, from: number, to: number, has = false): Matrix =>
+      linear(
+        x,
+        w.get(`model.${at}.${name}.weight`, to, from),
+        has ? w.vector(`model.${at}.${name}.bias`, to) : null,
+      );
+    const before = norm(x, `${at}.operator_norm`);
+    const attends = types ? types[layer] === "full_attention" : !listed || listed.includes(layer);
+    if (attends) {
+      const turned = (name: string, heads_: number): Float64Array[][] =>
+        heads(dense(before, `self_attn.${name}_proj`, width, heads_ * headDim), headDim).map((row, t) =>
+          norm(row, `${at}.self_attn.${name}_layernorm`, headDim).map((h) => turn(h, t, angles))
+        );
+      const v = heads(dense(before, "self_attn.v_proj", width, groups * headDim), headDim);
+      const mixed = attend({ q: turned("q", count), k: turned("k", groups), v }, headDim ** -0.5, null, null);
+      x = plus(x, dense(mixed, "self_attn.out_proj", count * headDim, width));
+    } else {
+      const all = dense(before, "conv.in_proj", width, 3 * width, bias);
+      const part = (i: number): Matrix => all.map((row) => row.slice(i * width, (i + 1) * width));
+      const times = (a: Matrix, b: Matrix): Matrix => a.map((row, t) => row.map((v, i) => v * b[t][i]));
+      const mixed = taps(
+        times(part(0), part(2)),
+        w.get(`model.${at}.conv.conv.weight`, width, 1, kernel),
+        bias ? w.vector(`model.${at}.conv.conv.bias`, width) : null,
+      );
+      x = plus(x, dense(times(part(1), mixed), "conv.out_proj", width, width, bias));
+    }
+    const inside = norm(x, `${at}.ffn_norm`), silu = functions.silu;
+    const gate = dense(inside, "feed_forward.w1", width, inner),
+      up = dense(inside, "feed_forward.w3", width, inner);
+    const mid = gate.map((row, t) => row.map((v, i) => silu(v) * up[t][i]));
+    x = plus(x, dense(mid, "feed_forward.w2", inner, width));
+  }
+  x = norm(x, "embedding_norm");
+  return linear(
+    x,
+    c.tie_word_embeddings === false ? w.get("lm_head.weight", n("vocab_size"), width) : embed,
   );
 }
 

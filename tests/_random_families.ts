@@ -31,6 +31,7 @@ export const randomFamilies: readonly string[] = [
   "gemma2",
   "gemma3_text",
   "gpt_neox",
+  "lfm2",
 ];
 
 /** Writes a folder of a model with weights that the truth asked for. */
@@ -146,6 +147,29 @@ export function randomConfig(family: string, seed: number): Config {
       hidden_act: act,
       layer_norm_eps: 1e-5,
       ...pick({}, { use_parallel_residual: false }, { attention_bias: false }),
+    };
+  }
+  if (family === "lfm2") {
+    const { hidden_size: _, intermediate_size: inner, ...rest } = common;
+    return {
+      ...rest,
+      hidden_size: heads * headDim,
+      num_key_value_heads: groups,
+      ...pick({ norm_eps: 1e-3 }, { block_norm_eps: 1e-4 }, {}),
+      ...pick<Config>({ intermediate_size: inner }, { intermediate_size: 7, block_ff_dim: inner }, {
+        block_ff_dim: inner,
+      }),
+      ...pick<Config>({ block_auto_adjust_ff_dim: false }, {
+        block_multiple_of: 8,
+        block_ffn_dim_multiplier: 1.3,
+      }, {
+        block_multiple_of: 16,
+      }),
+      ...pick({}, { conv_bias: true }),
+      ...pick({}, { conv_L_cache: 1 }, { conv_L_cache: 2 }, { conv_L_cache: 5 }),
+      ...pick<Config>({ layer_types: ["conv", "full_attention", "conv"] }, { full_attn_idxs: [2] }, {
+        layer_types: ["full_attention", "conv", "conv"],
+      }, {}),
     };
   }
   const isQwen = family === "qwen2" || family === "qwen3", isSmol = family === "smollm3";

@@ -1,5 +1,5 @@
 /**
- * Families × what can be done with them, each cell tried as it is printed: `deno run -A tests/families.ts`.
+ * Families × what can be done with them, each cell tried as it is printed: `deno run -A tests/families.ts [FAMILY…]`.
  *
  * A cell is a figure where there is one (how far logits are from those they should be), "same" where they are so to the bit, or
  * "yes"; what fails says so, and then the command ends with 1. Each is a model that is loaded and run: from a folder, a GGUF, its
@@ -215,8 +215,9 @@ const wide = Math.max(...familyNames.map((name) => name.length));
 const line = (cells: readonly string[]): void =>
   console.log(cells.map((cell, i) => cell.padEnd(i === 0 ? wide : 11)).join("  ").trimEnd());
 line(["family", ...Object.keys(columns), "judge"]);
+const asked = process.argv.slice(2);
 let failed = 0;
-for (const family of familyNames) {
+for (const family of familyNames.filter((name) => asked.length === 0 || asked.includes(name))) {
   const folder = mkdtempSync(join(tmpdir(), "ferrotype-families-")), golden = goldenFolder(family);
   try {
     let expected: ArrayLike<number>, ids = prompt;

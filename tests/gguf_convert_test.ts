@@ -612,6 +612,11 @@ describe("llama.cpp reads what was written", () => {
       },
       smollm3: { tie_word_embeddings: false },
       olmo2: {},
+      lfm2: {
+        layer_types: ["conv", "full_attention", "conv", "full_attention"],
+        conv_L_cache: 4,
+        block_auto_adjust_ff_dim: false,
+      },
     };
     for (const [model_type, config] of Object.entries(more)) {
       const at = join(folder, `judged-${model_type}`),

@@ -10,7 +10,7 @@ import type { GeneratorState } from "../core/random.ts";
 import { reshape, sampleLogits, type Tensor } from "../ops/mod.ts";
 import { drawsItself, likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
-import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { type LanguageModel, type LanguageModelCache, rewind } from "./model.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** Steps whose ids are on their way at once: few to have computed in vain, until answers turn out to be slow. */
@@ -84,7 +84,7 @@ export class Ahead<C extends LanguageModelCache> {
       if (this.#after) this.#sequence.undraw(random, this.#after);
       for (const { id } of this.#steps.splice(0)) id.dispose();
       // The last token waits, as ever.
-      cache.truncate(ids.length - 1);
+      rewind(cache, ids.length - 1);
       cache.ids.splice(0, Infinity, ...ids);
     }
   }

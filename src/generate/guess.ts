@@ -5,7 +5,7 @@
  */
 import { argmax, reshape } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
-import type { AssistantModel, LanguageModelCache } from "./model.ts";
+import { type AssistantModel, type LanguageModelCache, rewind } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 /** Gives at most `most` guesses of what follows `text`. */
@@ -66,7 +66,7 @@ class Assistant implements Guesser {
     const cache = this.#cache ??= model.createCache(1, model.contextLength);
     let same = 0;
     while (same < cache.length && same < text.length - 1 && cache.ids[same] === text[same]) same++;
-    cache.truncate(same);
+    rewind(cache, same);
     cache.ids.push(...text.slice(same));
     const guesses: number[] = [];
     while (guesses.length < count) {

@@ -28,12 +28,25 @@ export interface LanguageModelCache {
   /** Forgets the positions from `length` on, and their ids. */
   truncate(length: number): void;
   /**
+   * The same where it can go back to some positions alone: to the last of these at or before `length`. Ids up to `length` stay, and
+   * those behind it wait. Missing where `truncate` goes to any.
+   */
+  rewind?(length: number): void;
+  /** To how many positions it can go back, at most `length`. Missing where that is any number. */
+  reaches?(length: number): number;
+  /**
    * Takes over the positions of `from` from `start` (default 0) to before `end` (default: all) at their places; row i becomes
    * row `rows[i]` of it. `from` may be this cache itself.
    */
   copyRows(from: this, rows: readonly number[], start?: number, end?: number): void;
   /** Gives the memory back. */
   dispose(): void;
+}
+
+/** Forgets the positions of a cache from `length` on, as near as it can. */
+export function rewind(cache: LanguageModelCache, length: number): void {
+  if (cache.rewind) cache.rewind(length);
+  else cache.truncate(length);
 }
 
 /**

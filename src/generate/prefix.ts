@@ -10,7 +10,7 @@
  */
 import { demandFunction, demandNoMore } from "../core/demand.ts";
 import type { CacheDType } from "../models/mod.ts";
-import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { type LanguageModel, type LanguageModelCache, rewind } from "./model.ts";
 
 /** Rows from which on a prompt is multiplied as one; fewer go the way of decoding steps. */
 export const promptRows = 17;
@@ -99,7 +99,8 @@ export class PrefixStore<C extends LanguageModelCache> {
     let from: Prefix<C> | null = null, count = leastShared - 1;
     for (const entry of [...others, ...this.#entries]) {
       if (entry.cache.dtype !== dtype) continue;
-      const n = Math.min(shared(entry.ids, prompt), prompt.length - promptRows);
+      const most = Math.min(shared(entry.ids, prompt), prompt.length - promptRows);
+      const n = entry.cache.reaches?.(most) ?? most;
       if (n > count) [from, count] = [entry, n];
     }
     if (!from) return model.createCache(1, capacity, { dtype });
@@ -127,8 +128,10 @@ export class PrefixStore<C extends LanguageModelCache> {
       isStale || count < leastShared || cache.byteLength > this.maxBytes || cache.batch !== 1 ||
       shared(cache.ids, prompt) < count
     ) return cache.dispose();
-    cache.truncate(count);
-    const ids = prompt.slice(0, count);
+    rewind(cache, count);
+    const ids = prompt.slice(0, cache.length);
+    cache.ids.length = ids.length;
+    if (ids.length < leastShared) return cache.dispose();
     for (const old of [...this.#entries]) {
       if (old.cache.dtype === cache.dtype && shared(old.ids, ids) === old.ids.length) this.#drop(old);
     }

@@ -7,7 +7,7 @@ import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { readyToHold } from "../ops/blocks.ts";
 import type { DecodeStream, Tokenizer } from "../text/mod.ts";
-import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { type LanguageModel, type LanguageModelCache, rewind } from "./model.ts";
 import { constrainedSoon } from "./constraint/known.ts";
 import { demandGeneration, forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
@@ -243,7 +243,7 @@ export async function generateMany<C extends LanguageModelCache>(
     for (let i = 0; i < count; i++) {
       // What an earlier draw left of the prompt in the cache is there already.
       const known = cache ? Math.min(cache.ids.length, last) : 0;
-      cache?.truncate(known);
+      if (cache) rewind(cache, known);
       const result = await generateWhole(model, tokenizer, promptIds.slice(known), {
         ...options,
         seed: options.seed === undefined ? undefined : options.seed + i,

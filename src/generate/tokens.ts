@@ -20,7 +20,7 @@ import { likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { Ahead } from "./ahead.ts";
 import type { Guidance } from "./guidance.ts";
-import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { type LanguageModel, type LanguageModelCache, rewind } from "./model.ts";
 import { explained, LogitsError } from "./no_choice.ts";
 import { demandGeneration, forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
@@ -184,7 +184,7 @@ async function confirm<C extends LanguageModelCache>(
   }
   // Of the guesses the cache keeps those that held; the last token waits, as ever.
   const made = steps.map(({ id }) => id);
-  cache.truncate(Math.min(cache.length, before + made.length - 1));
+  rewind(cache, Math.min(cache.length, before + made.length - 1));
   cache.ids.splice(before, Infinity, ...made);
   return steps;
 }

@@ -18,7 +18,7 @@ import { alias } from "../ops/bridge.ts";
 import { concat, contiguous, crossEntropy, reshape, slice, type Tensor } from "../ops/mod.ts";
 import { checkpoint } from "../ops/transforms/checkpoint.ts";
 import { activeCapture, isRecording, keep, noGrad, tidy } from "../tensor/mod.ts";
-import { type CacheDType, CausalCache } from "./cache.ts";
+import { type CacheDType, CausalCache, endOfPrompt } from "./cache.ts";
 import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
 import { checkIds, idsAsTensor, idsOfStep } from "./ids.ts";
 import type { CausalNetwork, Ids, ModelLossOptions, SeenOptions } from "./network.ts";
@@ -80,6 +80,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     )(x, ...others, ...held);
   }
 
+  /** Whether a layer attends to positions, rather than having states. */
+  protected attends(_layer: number): boolean {
+    return true;
+  }
+
   /** Whether what it computes of a text depends on the text's length, so that a program is for one length alone. */
   protected get isCounting(): boolean {
     return false;
@@ -138,8 +143,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     const seen = attentionMask ?? positionIds ? { attentionMask, positionIds } : null;
     const caches = (cache === undefined ? [] : [cache].flat()) as unknown as readonly C[];
     this.#checkCaches(caches);
+    const isRows = Array.isArray(cache);
     return tidy(() => {
-      const isRows = Array.isArray(cache), step = seen ? null : this.#compiled(ids, caches, isRows);
+      if (caches.some(({ states }) => states.length > 0)) this.#mark(ids, caches);
+      const step = seen ? null : this.#compiled(ids, caches, isRows);
       if (step) return step;
       const all = this.ids(ids);
       if (isRows) return this.#ofRows(all, caches, lastOnly ?? false, seen !== null);
@@ -178,7 +185,13 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
     demandNoMore(arguments, 2, "hidden");
     const { cache, depth } = checkOptions("hidden", options, hiddenOptions);
-    if (depth === undefined) return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+    if (depth === undefined) {
+      return tidy(() => {
+        const given = this.ids(ids);
+        cache?.mark(given.shape[1]);
+        return this.hiddenOf(given, cache as C | undefined ?? null);
+      });
+    }
     if (cache) {
       throw new OptionError(
         "hidden: depth has no place beside a cache, which all layers fill; leave one out",
@@ -196,19 +209,20 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   }
 
   /**
-   * How much each position looks at each before it, for every layer or those of `layers`: [batch, heads, time, time], rows
+   * How much each position looks at each before it, for every layer that attends or those of `layers`: [batch, heads, time, time], rows
    * of sum 1 (transformers' `output_attentions`). Computed for looking at: the layers themselves keep no such matrix.
    */
   attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
     demandNoMore(arguments, 2, "attentions");
-    const { layers = Array.from({ length: this.depth }, (_, i) => i) } = checkOptions(
-      "attentions",
-      options,
-      attentionsOptions,
-    );
+    const all = Array.from({ length: this.depth }, (_, i) => i).filter((layer) => this.attends(layer));
+    const { layers = all } = checkOptions("attentions", options, attentionsOptions);
     for (const layer of layers) {
-      if (layer < this.depth) continue;
-      throw new OptionError(`attentions: layer ${layer} is none of the ${this.depth} from 0`);
+      if (all.includes(layer)) continue;
+      throw new OptionError(
+        layer < this.depth
+          ? `attentions: layer ${layer} attends to nothing; those that do are ${all.join(", ")}`
+          : `attentions: layer ${layer} is none of the ${this.depth} from 0`,
+      );
     }
     const found = new Map<number, Tensor>();
     try {
@@ -290,6 +304,16 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** What comes out of the last norm for ids that follow what a cache holds. */
   protected hiddenOf(ids: Tensor, cache: C | null, seen: SeenOptions | null = null): Tensor {
     const isStep = cache?.batch === 1 && ids.shape[1] === 1 && !seen && !this.training;
+    const time = ids.shape[1], end = time - endOfPrompt;
+    if (cache?.states.length && end > endOfPrompt && !seen && !activeCapture()) {
+      // What a later text has in common with this one ends before its end, most often: states are kept there.
+      const parts = [[0, end], [end, time]].map(([from, to]) => {
+        cache.mark(to - from);
+        const own = slice(ids, null, [from, to]);
+        return this.through(own, this.#place(own, cache));
+      });
+      return concat(parts, 1);
+    }
     if (!isStep || (activeCapture() && this.isCounting)) {
       return this.through(ids, this.#place(ids, cache, seen));
     }
@@ -304,12 +328,21 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     return x;
   }
 
+  /** Keeps states of layers before ids are computed. */
+  #mark(ids: Ids, caches: readonly C[]): void {
+    // What is no list is refused below.
+    const { shape, length: rows = 1 } = Object(ids) as { shape?: readonly number[]; length?: number };
+    const [first] = Array.isArray(ids) ? ids : [],
+      time = shape?.at(-1) ?? (Array.isArray(first) ? first.length : rows);
+    for (const cache of caches) cache.mark(time);
+  }
+
   #checkCaches(caches: readonly C[]): void {
-    for (const [i, { layers }] of caches.entries()) {
-      if (layers.length !== this.depth) {
+    for (const [i, { depth }] of caches.entries()) {
+      if (depth !== this.depth) {
         throw new OptionError(
           `forward: cache has ${
-            counted(layers.length, "layer")
+            counted(depth, "layer")
           }, ${this.title} ${this.depth}; make it with createCache()`,
         );
       }

@@ -38,30 +38,38 @@ export interface ExpectedTensors {
 /** Shapes by name. */
 export type Shapes = Readonly<Record<string, Shape>>;
 
-/** The tensors of a model of `layers` layers of one kind, which are called `prefix`, their number, and a name in `inLayer`. */
+/**
+ * The tensors of a model of `layers` layers, which are called `prefix`, their number, and a name in `inLayer`: of one kind, or as
+ * a function says.
+ */
 export function layeredTensors(
   prefix: string,
   layers: number,
-  inLayer: Shapes,
+  inLayer: Shapes | ((layer: number) => Shapes),
   before: Shapes,
   behind: Shapes,
 ): ExpectedTensors {
-  const outside: Shapes = { ...before, ...behind }, names = Object.keys(inLayer);
+  const outside: Shapes = { ...before, ...behind };
+  const shapes = (layer: number): Shapes => typeof inLayer === "function" ? inLayer(layer) : inLayer;
+  let inside = 0;
+  for (let layer = 0; layer < layers; layer++) inside += Object.keys(shapes(layer)).length;
   const paths = [...Object.keys(outside), `${prefix}0`].map((name) => name.slice(0, name.lastIndexOf(".")));
   return {
     modules: [...new Set(paths)],
-    size: Object.keys(outside).length + layers * names.length,
+    size: Object.keys(outside).length + inside,
     shape(name) {
       const [, layer, rest] = name.startsWith(prefix)
         ? /^(0|[1-9]\d*)\.(.+)$/.exec(name.slice(prefix.length)) ?? []
         : [];
       if (rest === undefined) return Object.hasOwn(outside, name) ? outside[name] : undefined;
-      return Number(layer) < layers && Object.hasOwn(inLayer, rest) ? inLayer[rest] : undefined;
+      if (Number(layer) >= layers) return undefined;
+      const own = shapes(Number(layer));
+      return Object.hasOwn(own, rest) ? own[rest] : undefined;
     },
     *names() {
       yield* Object.keys(before);
       for (let layer = 0; layer < layers; layer++) {
-        for (const rest of names) yield `${prefix}${layer}.${rest}`;
+        for (const rest of Object.keys(shapes(layer))) yield `${prefix}${layer}.${rest}`;
       }
       yield* Object.keys(behind);
     },

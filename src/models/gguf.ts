@@ -7,6 +7,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import type { Shape } from "../core/shape.ts";
 import type { GgufValue } from "../files/gguf/mod.ts";
 
 type Notes = ReadonlyMap<string, GgufValue>;
@@ -21,6 +22,13 @@ export interface GgufWeight {
   readonly plus?: number;
   /** Whether columns of the parameter are rows of the tensor. */
   readonly transposed?: boolean;
+  /** Whether the tensor leaves out the parameter's middle dim, of 1. */
+  readonly flat?: boolean;
+}
+
+/** The shape of the tensor that a parameter of `shape` is. */
+export function ggufShape(shape: Shape, { flat, transposed }: GgufWeight): Shape {
+  return flat ? [shape[0], shape[2]] : transposed ? [...shape].reverse() : shape;
 }
 
 /** Architectures, and the family that each is. */
@@ -37,6 +45,7 @@ const architectures: Readonly<Record<string, string>> = {
   gemma2: "gemma2",
   gemma3: "gemma3_text",
   gptneox: "gpt_neox",
+  lfm2: "lfm2",
 };
 
 /** Architectures whose queries and keys are turned in pairs of neighbours: their rows lie otherwise than in Hugging Face's files. */
@@ -129,6 +138,18 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     const whole = Number(headDim ?? Number(json.hidden_size) / Number(json.num_attention_heads));
     if (rotated !== undefined && rotated !== whole) json.partial_rotary_factor = Number(rotated) / whole;
   }
+  if (family === "lfm2") {
+    // Layers without heads of keys and values are convolutions.
+    const list = json.num_key_value_heads;
+    if (typeof list === "object" && list !== null) {
+      const groups = Array.from(list as ArrayLike<unknown>);
+      json.num_key_value_heads = groups.find((n) => n !== 0);
+      json.layer_types = groups.map((n) => n === 0 ? "conv" : "full_attention");
+    }
+    json.norm_eps = json.rms_norm_eps;
+    json.conv_L_cache = note("shortconv.l_cache");
+    json.block_auto_adjust_ff_dim = false;
+  }
   const pattern = note("attention.sliding_window_pattern");
   if (typeof pattern === "number") json.sliding_window_pattern = pattern;
   else if (Array.isArray(pattern)) {
@@ -181,6 +202,17 @@ const layerNames: readonly [ours: string, theirs: string][] = [
   ["attention.dense", "attn_output"],
   ["mlp.dense_h_to_4h", "ffn_up"],
   ["mlp.dense_4h_to_h", "ffn_down"],
+  ["operator_norm", "attn_norm"],
+  ["ffn_norm", "ffn_norm"],
+  ["self_attn.out_proj", "attn_output"],
+  ["self_attn.q_layernorm", "attn_q_norm"],
+  ["self_attn.k_layernorm", "attn_k_norm"],
+  ["conv.in_proj", "shortconv.in_proj"],
+  ["conv.conv", "shortconv.conv"],
+  ["conv.out_proj", "shortconv.out_proj"],
+  ["feed_forward.w1", "ffn_gate"],
+  ["feed_forward.w2", "ffn_down"],
+  ["feed_forward.w3", "ffn_up"],
 ];
 
 /** What stands outside of the layers. */
@@ -191,6 +223,8 @@ const otherNames: Readonly<Record<string, string>> = {
   "gpt_neox.embed_in": "token_embd",
   "gpt_neox.final_layer_norm": "output_norm",
   "embed_out": "output",
+  // llama.cpp's name for what is behind the layers.
+  "model.embedding_norm": "token_embd_norm",
 };
 
 /** What the configuration of a decoder says of a layout. */
@@ -245,6 +279,7 @@ function decoderWeight(parameter: string, config: Layout, architecture: string):
       },
     };
   }
+  if (theirs === "shortconv.conv" && kind === "weight") return { name, flat: true };
   return /^gemma/.test(family) && theirs.endsWith("norm") ? { name, plus: -1 } : { name };
 }
 

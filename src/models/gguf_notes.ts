@@ -16,6 +16,7 @@ import { ggufArchitecture } from "./gguf.ts";
 import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
 import { activationNames } from "./activations.ts";
 import type { GPT2Config } from "./gpt2/config.ts";
+import type { Lfm2Config } from "./lfm2/config.ts";
 
 /** What a configuration becomes. */
 export interface ArchitectureNotes {
@@ -146,6 +147,22 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
 }
 
 /**
+ * What an LFM2's convolutions are.
+ * @throws {FormatError} for those that llama.cpp does not compute.
+ */
+function putShortConv(to: Notes, { kernel, convBias, heads, headDim, hiddenSize }: Lfm2Config): void {
+  const is = kernel < 2
+    ? "convolutions that see one position"
+    : convBias
+    ? "convolutions with biases"
+    : heads * headDim !== hiddenSize
+    ? `heads of ${headDim}, of which ${heads} are not the width of ${hiddenSize}`
+    : null;
+  if (is) throw new FormatError(`a GGUF of lfm2 does not say that a model has ${is}; keep it as safetensors`);
+  to.set("shortconv.l_cache", kernel);
+}
+
+/**
  * The notes of a decoder.
  * @throws {FormatError} for a model that llama.cpp would compute otherwise.
  */
@@ -171,7 +188,11 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
   to.set("embedding_length", config.hiddenSize);
   to.set("feed_forward_length", config.intermediateSize);
   to.set("attention.head_count", heads);
-  if (!isNeox) to.set("attention.head_count_kv", kvHeads);
+  if (!isNeox) {
+    const isMixed = layers.some(({ states }) => states);
+    to.set("attention.head_count_kv", isMixed ? layers.map(({ states }) => states ? 0 : kvHeads) : kvHeads);
+  }
+  if (family === "lfm2") putShortConv(to, config as Lfm2Config);
   to.set("vocab_size", config.vocabSize);
   to.set(isNeox ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", f32(config.normEps));
   if (isNeox) to.set("use_parallel_residual", (config as GPTNeoXConfig).parallelResidual);

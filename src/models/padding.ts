@@ -50,7 +50,7 @@ export function paddingOf(
   device: DeviceName,
 ): Padding {
   const numbers = positionIds === undefined ? null : positionsOf(positionIds, batch, time, all, device);
-  if (mask === undefined) return { positions: numbers!, seen: null };
+  if (mask === undefined) return { positions: numbers!, seen: null, real: null };
   const given = asTensor(mask, device);
   if (given.shape.length === 4) {
     const { shape: [rows, heads, queries, keys], dtype } = given;
@@ -61,7 +61,7 @@ export function paddingOf(
       );
     }
     const own = (): Tensor => expand(arange(all - time, all, { device, dtype: "i32" }), [batch, time]);
-    return { positions: numbers ?? own(), seen: given };
+    return { positions: numbers ?? own(), seen: given, real: null };
   }
   const whole = given.shape.length === 1 ? reshape(given, [1, -1]) : given;
   if (whole.shape.length !== 2 || whole.shape[0] !== batch || whole.shape[1] !== all) {
@@ -77,6 +77,7 @@ export function paddingOf(
   return {
     positions: numbers ?? contiguous(slice(counted, null, last)),
     seen: logicalOr(reshape(real, [batch, 1, 1, all]), itself),
+    real: contiguous(slice(real, null, last)),
   };
 }
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { OptionError } from "../core/errors.ts";
 import {
   arange,
   concat,
@@ -54,6 +55,9 @@ function placeBehindPast(
     start: null,
     reach,
     positions: () => positions,
+    recur: () => {
+      throw new OptionError("a past given as tensors has keys and values, and no states of layers");
+    },
     attend: (layer) => (q, k, v, { window, ...options }) => {
       const before = past[layer], keys = keep(concat([before.keys, k], 2)), all = keys.shape[2];
       const values = keep(concat([before.values, v], 2));

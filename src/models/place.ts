@@ -5,9 +5,17 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import type { Attend, KVCache } from "../nn/mod.ts";
+import type { Attend, KVCache, Recurrence } from "../nn/mod.ts";
 import { attentionRows, type RowOptions } from "../ops/attention_rows.ts";
-import { arange, reshape, scaledDotProductAttention, type Tensor, tensor } from "../ops/mod.ts";
+import {
+  arange,
+  concat,
+  reshape,
+  scaledDotProductAttention,
+  slice,
+  type Tensor,
+  tensor,
+} from "../ops/mod.ts";
 import { activeCapture, perRun } from "../tensor/mod.ts";
 import type { CausalCache } from "./cache.ts";
 
@@ -27,6 +35,8 @@ export interface Place {
   positions(): Tensor;
   /** What queries of a layer find among keys and values of their own positions and of those before. */
   attend(layer: number): Attend;
+  /** What a layer with states finds of the positions before, and where it leaves them. */
+  recur(layer: number): Recurrence;
   /** The tensors that `attend` needs, for whoever calls it when they are gone; null where a cache is filled, which is done once. */
   readonly held: readonly Tensor[] | null;
   /** The same place, with others that are the same in their stead. */
@@ -39,6 +49,8 @@ export interface Padding {
   readonly positions: Tensor;
   /** What may be seen, [batch, 1, time, all]; null: all that came before. */
   readonly seen: Tensor | null;
+  /** Which of the positions at work are no padding, bool [batch, time]; null: all. */
+  readonly real: Tensor | null;
 }
 
 /** `time` positions that follow those in a cache (or none), of texts that are equally long but for padding. */
@@ -54,12 +66,15 @@ export function placeBehind(
   const isKnown = !cache || !activeCapture() || padding !== null || isCounted || cache.capacity > most;
   const start = isKnown ? cache?.length ?? 0 : null;
   let places: Tensor | null = null;
-  const held = cache ? null : padding?.seen ? [padding.seen] : [];
+  const masks = [padding?.seen, padding?.real].filter((mask) => !!mask), held = cache ? null : masks;
   return {
     time,
     held,
-    holding: ([seen = null]) =>
-      placeBehind(cache, time, most, device, padding && { positions: padding.positions, seen }, isCounted),
+    holding: (held) => {
+      const others = [...held], next = (is: Tensor | null): Tensor | null => is && others.shift()!;
+      const own = padding && { ...padding, seen: next(padding.seen), real: next(padding.real) };
+      return placeBehind(cache, time, most, device, own, isCounted);
+    },
     start: padding ? null : start,
     reach: start === null ? Math.min(most, cache!.capacity) : start + time,
     positions: () =>
@@ -68,13 +83,19 @@ export function placeBehind(
           ? cache!.layers[0].positions(time)
           : arange(start, start + time, { dtype: "i32", device })),
     attend: (layer) => (q, k, v, options) => {
-      const { keys, values } = cache ? cache.layers[layer].append(k, v) : { keys: k, values: v };
+      const { keys, values } = cache ? cache.keysOf(layer).append(k, v) : { keys: k, values: v };
       return scaledDotProductAttention(q, keys, values, {
         ...options,
         isCausal: true,
         ...(padding?.seen ? { attnMask: padding.seen } : {}),
       });
     },
+    recur: (layer) => ({
+      before: cache?.stateOf(layer).now ?? null,
+      real: padding?.real ?? null,
+      seen: padding?.real ? null : padding?.seen ?? null,
+      leave: (after) => cache?.stateOf(layer).leave(after),
+    }),
   };
 }
 
@@ -99,7 +120,7 @@ export function placeOfRows(caches: readonly CausalCache[], most: number, device
     attend: (layer) => (q, k, v, { scale, softcap, window }) => {
       const flat = (t: Tensor): Tensor => reshape(t, [t.shape[0], t.shape[1], t.shape[3]]);
       const held = (of: (layer: KVCache) => Tensor): Tensor[] =>
-        caches.map(({ layers }) => of(layers[layer]));
+        caches.map((cache) => of(cache.keysOf(layer)));
       const options: RowOptions = {
         ...(scale === undefined ? {} : { scale }),
         ...(softcap === undefined ? {} : { softcap }),
@@ -110,6 +131,18 @@ export function placeOfRows(caches: readonly CausalCache[], most: number, device
         attentionRows(flat(q), flat(k), flat(v), keys, values, known ?? places, options),
         q.shape,
       );
+    },
+    recur: (layer) => {
+      const own = caches.map((cache) => cache.stateOf(layer)), [{ now }] = own;
+      return {
+        before: now.map((state, i) => own.length === 1 ? state : concat(own.map(({ now }) => now[i]))),
+        real: null,
+        seen: null,
+        leave: (after) =>
+          own.forEach((state, row) =>
+            state.leave(own.length === 1 ? after : after.map((t) => slice(t, [row, row + 1])))
+          ),
+      };
     },
   };
   return place;

@@ -20,6 +20,9 @@ import { gptNeoXTensors } from "./gpt_neox/checkpoint.ts";
 import { type GPTNeoXConfig, gptNeoXConfig } from "./gpt_neox/config.ts";
 import { GPTNeoXModel } from "./gpt_neox/model.ts";
 import { graniteConfig } from "./granite/config.ts";
+import { lfm2Sized, lfm2Tensors } from "./lfm2/checkpoint.ts";
+import { type Lfm2Config, lfm2Config } from "./lfm2/config.ts";
+import { Lfm2Model } from "./lfm2/model.ts";
 import { llamaConfig } from "./llama/config.ts";
 import { mistralConfig } from "./mistral/config.ts";
 import { olmo2Config } from "./olmo2/config.ts";
@@ -54,6 +57,14 @@ const all = [
     tensors: gptNeoXTensors,
     body: "gpt_neox.",
     head: "embed_out",
+  }),
+  decoderFamily<Lfm2Config>({
+    type: "lfm2",
+    title: "LFM2",
+    config: lfm2Config,
+    network: Lfm2Model,
+    tensors: lfm2Tensors,
+    sized: lfm2Sized,
   }),
 ] as unknown as readonly Family[];
 

@@ -12,6 +12,7 @@ export { lora } from "./lora.ts";
 export type { Adaptable, AdapterSet, Lora, LoraLayer, LoraLayerOptions, LoraOptions } from "./lora.ts";
 export * from "./module.ts";
 export * from "./rotary.ts";
+export type { Recurrence, StateCache } from "./state_cache.ts";
 export {
   type BceOptions,
   bceWithLogits,

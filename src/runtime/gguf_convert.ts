@@ -24,7 +24,7 @@ import {
 } from "../files/gguf/mod.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
-import { ggufArchitecture, ggufWeight } from "../models/gguf.ts";
+import { ggufArchitecture, ggufShape, ggufWeight } from "../models/gguf.ts";
 import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
 import { familyOfConfig } from "../models/registry.ts";
 import { isHttp, stat, writeFileAtomic } from "../platform/platform.ts";
@@ -89,9 +89,10 @@ function tellSmaller(
   }
 }
 
-/** What is held as f32 whatever is asked for, as llama.cpp wants it: vectors, norms, and positions. */
+/** What is held as f32 whatever is asked for, as llama.cpp wants it: vectors, norms, taps, and positions. */
 function isPlain(name: string, shape: Shape): boolean {
-  return shape.length < 2 || !name.endsWith(".weight") || /(?:_norm|^position_embd)\.weight$/.test(name);
+  return shape.length < 2 || !name.endsWith(".weight") ||
+    /(?:_norm|^position_embd|\.shortconv\.conv)\.weight$/.test(name);
 }
 
 /** What a tensor is asked to be, by its name. */
@@ -134,7 +135,8 @@ function described(
   const tensors = [...family.expected(config).names()].map((parameter): Passing => {
     const given = names.get(parameter)!, { shape, dtype, transposed = false } = file.info(given);
     const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
-    const turned = (own.transposed ?? false) !== transposed, written = turned ? [...shape].reverse() : shape;
+    const turned = (own.transposed ?? false) !== transposed;
+    const written = ggufShape(shape, { ...own, transposed: turned });
     return {
       name: own.name,
       shape: written,

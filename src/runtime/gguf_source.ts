@@ -8,8 +8,8 @@ import { FormatError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import { isBlockType } from "../files/gguf/mod.ts";
 import { type ExpectedTensors, tellUnused } from "../models/checkpoint.ts";
-import { ggufConfig, type GgufWeight, ggufWeight } from "../models/gguf.ts";
-import { add, copyInto, indexSelect, type Tensor, tensor, transpose } from "../ops/mod.ts";
+import { ggufConfig, ggufShape, type GgufWeight, ggufWeight } from "../models/gguf.ts";
+import { add, copyInto, indexSelect, reshape, type Tensor, tensor, transpose } from "../ops/mod.ts";
 import { isTurned, noGrad, tidy } from "../tensor/mod.ts";
 import type { Gguf } from "./gguf.ts";
 import type { WeightSource } from "./read_weights.ts";
@@ -67,7 +67,7 @@ async function readBlocks(file: Gguf, { name, rows }: GgufWeight, target: Tensor
 
 /** Reads a parameter's values into it. */
 async function readWeight(file: Gguf, weight: GgufWeight, target: Tensor): Promise<void> {
-  const { name, rows, plus, transposed } = weight;
+  const { name, rows, plus, transposed, flat } = weight;
   if (isQuantized(target.dtype) && !plus && isTurned(target) === (transposed ?? false)) {
     return await readBlocks(file, weight, target);
   }
@@ -84,6 +84,7 @@ async function readWeight(file: Gguf, weight: GgufWeight, target: Tensor): Promi
       if (plus) values = add(values, plus);
       // Blocks lie in memory as in the file, and the model sees their transpose.
       if (transposed) values = transpose(values, 0, 1);
+      if (flat) values = reshape(values, target.shape);
       copyInto(values, target);
     })
   );
@@ -112,7 +113,7 @@ export function ggufSource(
   for (const parameter of expected.names()) {
     const weight = ggufWeight(parameter, config, architecture), shape = expected.shape(parameter)!;
     weights.set(parameter, weight);
-    const wanted = weight.transposed ? [...shape].reverse() : shape;
+    const wanted = ggufShape(shape, weight);
     if (!file.has(weight.name)) missing.push(`${weight.name} ${formatShape(wanted)}`);
     else if (!sameShape(file.info(weight.name).shape, wanted)) {
       wrong.push(

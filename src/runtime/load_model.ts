@@ -120,7 +120,7 @@ function plainMatrices<C extends object>(
 ): { name: string; depth: number; held: string }[] {
   return network.namedModules().flatMap(([path, module]) =>
     Object.entries(module).flatMap(([key, value]) => {
-      if (!isParameter(value) || value.shape.length < 2 || isQuantized(value.dtype)) return [];
+      if (!isParameter(value) || value.shape.length !== 2 || isQuantized(value.dtype)) return [];
       const name = path ? `${path}.${key}` : key, depth = value.shape[isTransposing(module, value) ? 0 : 1];
       return tables.includes(name) ? [] : [{ name: checkpointName(name, config), depth, held: value.dtype }];
     })

@@ -48,7 +48,7 @@ export function contentsOf<N extends CausalNetwork>(
     if (p.shape.length < 2) return tensorToSave(own, p);
     const wanted = family.tables.includes(name) && dtype && isQuantized(dtype) ? "f32" : dtype ?? p.dtype;
     const made = matrixToSave(own, p, wanted, transposing.has(p));
-    if (isQuantized(wanted) && dtype && !isQuantized(made.dtype as DType)) {
+    if (p.shape.length === 2 && isQuantized(wanted) && dtype && !isQuantized(made.dtype as DType)) {
       plain.push({ name: own, depth: p.shape[transposing.has(p) ? 0 : 1], held: made.dtype });
     }
     return made;

@@ -90,6 +90,12 @@ export function textGraph(
   const batch = "batch_size", time = "sequence_length", before = "past_sequence_length";
   const sample = network.createCache(1, 1), [, heads, , width] = sample.layers[0].keys.shape;
   sample.dispose();
+  if (sample.states.length > 0) {
+    throw new OptionError(
+      `exportOnnx: ${model.family} has layers with states in place of keys and values, of which no graph is written; ` +
+        "convert it to a GGUF, or keep it as safetensors",
+    );
+  }
   const layers = Array.from({ length: depth }, (_, layer) => layer);
   const ids = { dtype: "i32", as: "i64" } as const;
   const plan: GraphPlan = {

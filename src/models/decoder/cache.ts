@@ -18,7 +18,8 @@ export class DecoderCache extends CausalCache {
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(config: DecoderConfig, batch: number, capacity: number, options: LayerOptions = {}) {
     const { kvHeads: heads, headDim: width, layers } = config;
-    super({ layers: layers.length, heads, width }, batch, capacity, options);
+    const states = layers.map(({ states }) => states ?? null);
+    super({ layers: layers.length, heads, width, states }, batch, capacity, options);
   }
 
   /** What the angles of its positions depend on; see {@link remember}. */
@@ -57,6 +58,7 @@ export class DecoderCache extends CausalCache {
     end: number = from.length,
   ): void {
     super.copyRows(from, rows, start, end);
+    [start, end] = [Math.min(start, this.length), this.length];
     if (!(from instanceof DecoderCache) || !from.#known) return;
     const source = from.#known;
     this.kind = from.kind;

@@ -8,6 +8,7 @@ import {
   type Embedding,
   type Layer,
   type LayerOptions,
+  type Recurrence,
   RotaryEmbedding,
   type RotaryOptions,
   type Rotation,
@@ -27,6 +28,8 @@ export interface LayerPlace {
   readonly rotation: Rotation | null;
   /** What its queries find; see {@link Attend}. */
   readonly attend: Attend;
+  /** What a layer with states finds of the positions before. */
+  recur(): Recurrence;
 }
 
 /** One layer: x [batch, time, width] → the same shape. */
@@ -107,6 +110,10 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     return this.#rotaries.some((rotary) => rotary.reach(1) < this.contextLength);
   }
 
+  protected override attends(layer: number): boolean {
+    return this.config.layers[layer].states === undefined;
+  }
+
   protected override cacheOf(batch: number, capacity: number, options: LayerOptions): DecoderCache {
     return new DecoderCache(this.config, batch, capacity, options);
   }
@@ -145,7 +152,11 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
         place,
         rotation ? [rotation.cos, rotation.sin] : [],
         (x, place, [cos, sin]) =>
-          layer.forward(x, { rotation: rotation && { cos, sin }, attend: place.attend(i) }),
+          layer.forward(x, {
+            rotation: rotation && { cos, sin },
+            attend: place.attend(i),
+            recur: () => place.recur(i),
+          }),
       );
     });
     return this.parts.norm.forward(x);
@@ -166,7 +177,7 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
       cache.kind = kind;
       return super.hiddenOf(ids, cache, seen);
     }
-    for (const layer of cache.layers) layer.truncate(0);
+    cache.forget();
     cache.kind = kind;
     return contiguous(slice(super.hiddenOf(all, cache, seen), null, [known, null]));
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Shape } from "../../core/shape.ts";
 import type { RotaryOptions } from "../../nn/rotary.ts";
 import type { DecoderActivation } from "../activations.ts";
 
@@ -16,6 +17,8 @@ export interface DecoderLayerConfig {
   readonly window: number | null;
   /** Its angles, or null where positions are not told (NoPE). Layers with the same object share their tables. */
   readonly rotary: RotaryOptions | null;
+  /** Sizes of the states, beside the batch, that it has in place of keys and values; none where it attends. */
+  readonly states?: readonly Shape[];
 }
 
 /**

@@ -8,7 +8,7 @@ import { FormatError, OptionError } from "../../core/errors.ts";
 import { hint } from "../../core/nearest.ts";
 import type { LayerOptions } from "../../nn/mod.ts";
 import type { ExpectedTensors } from "../checkpoint.ts";
-import type { Family } from "../family.ts";
+import type { Family, ModelSizes } from "../family.ts";
 import { digestNote, quantizedNote, torchNames } from "../notes.ts";
 import { unreadFields } from "../unread.ts";
 import type { CausalDecoder } from "./causal.ts";
@@ -33,6 +33,8 @@ export interface DecoderFamily<C extends DecoderConfig = DecoderConfig> {
   readonly body?: string;
   /** What another network's output layer is called. Default "lm_head". */
   readonly head?: string;
+  /** What a config.json for fresh weights says besides. */
+  readonly sized?: (sizes: ModelSizes) => Record<string, unknown>;
 }
 
 const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -78,6 +80,30 @@ function jsonOf({ json, family }: DecoderConfig, dtype: DType): Record<string, u
   };
 }
 
+/** What a config.json says for these sizes. */
+function sizedFields(type: string, sizes: ModelSizes): Record<string, unknown> {
+  const { vocabSize, contextLength, width, layers, heads, kvHeads, innerWidth, endTokenId: end } = sizes;
+  return {
+    model_type: type,
+    vocab_size: vocabSize,
+    max_position_embeddings: contextLength,
+    hidden_size: width,
+    // Two thirds of four times the width, for there are three matrices (Shazeer 2020), in whole blocks of 32.
+    intermediate_size: innerWidth ?? 32 * Math.ceil(width / 12),
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    num_key_value_heads: kvHeads ?? heads,
+    tie_word_embeddings: true,
+    ...(end === undefined ? {} : { eos_token_id: end, bos_token_id: end }),
+  };
+}
+
+/** So many layers of a model, of each kind as soon as it comes: a cache counts positions by a layer that attends. */
+function someLayers(layers: DecoderConfig["layers"], count: number): DecoderConfig["layers"] {
+  const first = layers.slice(0, count), attending = layers.find(({ states }) => !states);
+  return first.some(({ states }) => !states) || !attending ? first : [...first.slice(0, -1), attending];
+}
+
 /** The family, as loading and saving know it. */
 export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Family<C, CausalDecoder> {
   const { body = "model.", head = "lm_head", tensors = decoderTensors } = of,
@@ -86,19 +112,7 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
     type: of.type,
     title: of.title,
     parse: (json, where, changes, warn) => parse(of, json, where, changes, warn),
-    sized: ({ vocabSize, contextLength, width, layers, heads, kvHeads, innerWidth, endTokenId: end }) => ({
-      model_type: of.type,
-      vocab_size: vocabSize,
-      max_position_embeddings: contextLength,
-      hidden_size: width,
-      // Two thirds of four times the width, for there are three matrices (Shazeer 2020), in whole blocks of 32.
-      intermediate_size: innerWidth ?? 32 * Math.ceil(width / 12),
-      num_hidden_layers: layers,
-      num_attention_heads: heads,
-      num_key_value_heads: kvHeads ?? heads,
-      tie_word_embeddings: true,
-      ...(end === undefined ? {} : { eos_token_id: end, bos_token_id: end }),
-    }),
+    sized: (sizes) => ({ ...sizedFields(of.type, sizes), ...of.sized?.(sizes) }),
     dropout: (attentionDropout) => ({ attentionDropout }),
     json: jsonOf,
     generation: ({ json }) => json,
@@ -116,7 +130,7 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
       small: (layers, vocabSize) => ({
         ...config,
         vocabSize,
-        layers: config.layers.slice(0, layers),
+        layers: someLayers(config.layers, layers),
         maxPositions: 64,
       }),
     }),

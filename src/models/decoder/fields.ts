@@ -137,8 +137,14 @@ export function activationOf(
   return activationNames[c.oneOf(name, Object.keys(activationNames) as ActivationName[], fallback)];
 }
 
-/** Sizes that every family of the LLaMA kind has, and choices that most make alike; a family says what it does otherwise. */
-export function commonFields(c: ConfigFields): Omit<DecoderConfig, "layers"> {
+/**
+ * Sizes that every family of the LLaMA kind has, and choices that most make alike; a family says what it does otherwise. Two fields
+ * are not called the same by all.
+ */
+export function commonFields(
+  c: ConfigFields,
+  { eps = "rms_norm_eps", inner = "intermediate_size" }: { eps?: string; inner?: string } = {},
+): Omit<DecoderConfig, "layers"> {
   const hiddenSize = c.size("hidden_size"), heads = c.size("num_attention_heads");
   const kvHeads = c.size("num_key_value_heads", heads);
   if (heads % kvHeads !== 0) c.fail("num_key_value_heads", `a divisor of the ${heads} num_attention_heads`);
@@ -155,11 +161,11 @@ export function commonFields(c: ConfigFields): Omit<DecoderConfig, "layers"> {
     vocabSize: c.size("vocab_size"),
     maxPositions: c.size("max_position_embeddings"),
     hiddenSize,
-    intermediateSize: c.size("intermediate_size"),
+    intermediateSize: c.size(inner),
     heads,
     kvHeads,
     headDim,
-    normEps: c.positive("rms_norm_eps", 1e-6),
+    normEps: c.positive(eps, 1e-6),
     normUnitOffset: false,
     normPlacement: "pre",
     qkNorm: null,
@@ -265,6 +271,31 @@ export function rotaryOf(
 }
 
 const mostLayers = 65_536;
+
+/**
+ * The kind of each layer, where some have states in place of keys and values: by `layer_types`, or else by `kind`.
+ * @throws {FormatError} where none attends.
+ */
+export function layerKinds<K extends string>(
+  c: ConfigFields,
+  other: K,
+  attends: (layer: number) => boolean,
+): (K | "full_attention")[] {
+  const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
+  if (count > mostLayers) c.fail("num_hidden_layers", `at most ${mostLayers}`);
+  const isKind = (type: unknown): type is K | "full_attention" => type === other || type === "full_attention";
+  if (types !== undefined && !(Array.isArray(types) && types.length === count && types.every(isKind))) {
+    c.fail("layer_types", `${count} times one of ${other}, full_attention`);
+  }
+  const kinds = Array.from(
+    { length: count },
+    (_, i) => types ? (types as (K | "full_attention")[])[i] : attends(i) ? "full_attention" : other,
+  );
+  if (!kinds.includes("full_attention")) {
+    c.fail("layer_types", "at least one full_attention: positions are counted by it", kinds);
+  }
+  return kinds;
+}
 
 /** Layers of one kind, or of those that `layer_types` names; `windowed` says which look back `window` where it is missing. */
 export function layersOf(
