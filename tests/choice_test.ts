@@ -11,8 +11,10 @@ describe("choosing a library by its speeds", () => {
   it("takes the fastest, and everything that it is faster at", () => {
     const choice = choose([own, row("slow", () => 30), row("fast", () => 110), row("middle", () => 90)]);
     assertStrictEquals(choice.library, "fast");
-    assertEquals([choice.leastRows, choice.leastWork, choice.leastQuantizedRows], [
-      8,
+    const { leastRows, leastRowsTransposed, leastWork, leastQuantizedRows } = choice;
+    assertEquals([leastRows, leastRowsTransposed, leastWork, leastQuantizedRows], [
+      2,
+      2,
       usualReach.leastWork,
       17,
     ]);
@@ -44,6 +46,9 @@ describe("choosing a library by its speeds", () => {
       choose([own, row("library", ({ name }) => slow.includes(name) ? 50 : 120)]);
     assertStrictEquals(slowAt("8 rows").leastRows, 16);
     assertStrictEquals(slowAt("8 rows", "16 rows").leastRows, 32);
+    assertStrictEquals(slowAt("2 rows").leastRows, 4);
+    assertStrictEquals(slowAt("2 rows ᵀ", "4 rows ᵀ").leastRowsTransposed, 16);
+    assertStrictEquals(slowAt("16 rows ᵀ").leastRowsTransposed, 17);
     assertStrictEquals(slowAt("32 rows").leastRows, 64, "what it wins with fewer rows is not to be trusted");
     assert(slowAt("64³").leastWork > usualReach.leastWork);
     assert(slowAt("128³", "64³").leastWork > slowAt("64³").leastWork);
@@ -56,15 +61,21 @@ describe("choosing a library by its speeds", () => {
     const random = new Generator(8);
     for (let turn = 0; turn < 500; turn++) {
       const table = [own, ...["a", "b", "c"].map((name) => row(name, () => 200 * random.uniform()))];
-      const { library, leastRows, leastQuantizedRows } = choose(table);
+      const { library, leastRows, leastRowsTransposed, leastQuantizedRows } = choose(table);
       if (library === null) {
         for (const { speeds } of table.slice(1)) assert(speeds[0] < 1.08 * own.speeds[0]);
         continue;
       }
       const { speeds } = table.find(({ name }) => name === library)!;
       cases.forEach((one, i) => {
-        if (one.weights === "q8" ? one.rows < leastQuantizedRows : one.rows < leastRows) return;
-        if (one.name.endsWith("rows")) assert(speeds[i] > own.speeds[i], `${library}: ${one.name}`);
+        const least = one.weights === "q8"
+          ? leastQuantizedRows
+          : one.transposed
+          ? leastRowsTransposed
+          : leastRows;
+        if (one.rows >= least && one.name.includes("rows")) {
+          assert(speeds[i] > own.speeds[i], `${library}: ${one.name}`);
+        }
       });
     }
   });

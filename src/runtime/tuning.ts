@@ -122,9 +122,10 @@ function isEntry(x: unknown): x is Entry {
   if (typeof x !== "object" || x === null) return false;
   const { key, choice, table } = x as Partial<Entry>;
   if (!isText(key) || !Array.isArray(table) || typeof choice !== "object" || choice === null) return false;
-  const { library, why, leastRows, leastWork, leastQuantizedRows } = choice;
+  const { library, why, leastRows, leastRowsTransposed, leastWork, leastQuantizedRows } = choice;
+  const least = [leastRows, leastRowsTransposed, leastWork, leastQuantizedRows];
   if (library !== null && !table.some((row) => row?.name === library)) return false;
-  if (!isText(why) || ![leastRows, leastWork, leastQuantizedRows].every(isLeast)) return false;
+  if (!isText(why) || !least.every(isLeast)) return false;
   return table.length > 0 &&
     table.every((row) =>
       typeof row === "object" && row !== null && isText(row.name) && Array.isArray(row.speeds) &&

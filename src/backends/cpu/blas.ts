@@ -135,7 +135,7 @@ export class Blas {
   tryOut(library: NativeBlas | null): void {
     this.#native = library;
     this.#bytes = new Uint8Array(0);
-    this.reach = { leastRows: 1, leastWork: 0, leastQuantizedRows: 1 };
+    this.reach = { leastRows: 1, leastRowsTransposed: 1, leastWork: 0, leastQuantizedRows: 1 };
   }
 
   /** The machine was too busy to measure anything: later once more, but not for ever. False when it is enough. */
@@ -159,8 +159,8 @@ export class Blas {
   }
 
   #settle(choice: Choice, table: readonly Speeds[], library: NativeBlas | null): void {
-    const { leastRows, leastWork, leastQuantizedRows, why } = choice;
-    this.reach = { leastRows, leastWork, leastQuantizedRows };
+    const { leastRows, leastRowsTransposed, leastWork, leastQuantizedRows, why } = choice;
+    this.reach = { leastRows, leastRowsTransposed, leastWork, leastQuantizedRows };
     this.table = table;
     this.why = why;
     this.#native = null;

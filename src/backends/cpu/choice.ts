@@ -21,14 +21,17 @@ export interface Case {
   readonly depth: number;
   /** What b is. */
   readonly weights: "f32" | "q8";
+  /** Whether b lies as [columns, depth] in memory, as a linear layer's weights do; ᵀ in its name. */
+  readonly transposed?: true;
 }
+
+const few = { columns: 1024, depth: 512, weights: "f32" } as const;
 
 /** What is measured: many rows, ever fewer, small squares, and bytes for weights. */
 export const cases: readonly Case[] = [
   { name: "256 rows", rows: 256, columns: 512, depth: 512, weights: "f32" },
-  { name: "32 rows", rows: 32, columns: 512, depth: 512, weights: "f32" },
-  { name: "16 rows", rows: 16, columns: 512, depth: 512, weights: "f32" },
-  { name: "8 rows", rows: 8, columns: 512, depth: 512, weights: "f32" },
+  ...[32, 16, 8, 4, 2].map((rows) => ({ name: `${rows} rows`, ...few, rows })),
+  ...[16, 4, 2].map((rows) => ({ name: `${rows} rows ᵀ`, ...few, rows, transposed: true as const })),
   { name: "128³", rows: 128, columns: 128, depth: 128, weights: "f32" },
   { name: "64³", rows: 64, columns: 64, depth: 64, weights: "f32" },
   { name: "q8, 256 rows", rows: 256, columns: 512, depth: 512, weights: "q8" },
@@ -52,6 +55,8 @@ export const ownName = "WebAssembly";
 export interface Reach {
   /** From so many rows on. */
   readonly leastRows: number;
+  /** From so many rows on where b lies as [columns, depth]: our own kernels are faster there. */
+  readonly leastRowsTransposed: number;
   /** From so many multiply-adds on. */
   readonly leastWork: number;
   /** From so many rows on where weights are quantised; Infinity where those are never for the library. */
@@ -67,7 +72,12 @@ export interface Choice extends Reach {
 }
 
 /** What a library gets that nobody measured: with fewer rows or work our kernels are as fast as any that was met. */
-export const usualReach: Reach = { leastRows: 8, leastWork: 1 << 17, leastQuantizedRows: Infinity };
+export const usualReach: Reach = {
+  leastRows: 8,
+  leastRowsTransposed: 17,
+  leastWork: 1 << 17,
+  leastQuantizedRows: Infinity,
+};
 
 // A library is used where it is faster by more than noise.
 const gain = 1.08;
@@ -113,10 +123,24 @@ function score(own: Speeds, library: Speeds): number {
 }
 
 function reachOf(own: Speeds, library: Speeds): Reach {
-  const wins = (i: number): boolean => library.speeds[i] > gain * own.speeds[i];
-  let leastRows = firstRows, leastQuantizedRows = Infinity, leastWork = 1 << 24;
-  for (let i = 1; i < 4 && wins(i); i++) leastRows = cases[i].rows;
-  if (wins(4)) leastWork = wins(5) ? usualReach.leastWork : 1 << 20;
-  if (wins(6)) leastQuantizedRows = wins(7) ? 17 : 64;
-  return { leastRows, leastWork, leastQuantizedRows };
+  const wins = (name: string): boolean => {
+    const i = cases.findIndex((one) => one.name === name);
+    return library.speeds[i] > gain * own.speeds[i];
+  };
+  /** The fewest of `rows` that it still wins with; what it wins with fewer than it lost with is not to be trusted. */
+  const least = (rows: readonly number[], mark: string, otherwise: number): number => {
+    const lost = rows.findIndex((count) => !wins(`${count} rows${mark}`));
+    return rows[(lost < 0 ? rows.length : lost) - 1] ?? otherwise;
+  };
+  return {
+    leastRows: least([32, 16, 8, 4, 2], "", firstRows),
+    leastRowsTransposed: least([16, 4, 2], " ᵀ", usualReach.leastRowsTransposed),
+    leastWork: !wins("128³") ? 1 << 24 : wins("64³") ? usualReach.leastWork : 1 << 20,
+    leastQuantizedRows: !wins("q8, 256 rows") ? Infinity : wins("q8, 32 rows") ? 17 : 64,
+  };
+}
+
+/** The case of this name. */
+export function caseOf(name: string): Case {
+  return cases.find((one) => one.name === name) as Case;
 }

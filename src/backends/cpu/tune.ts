@@ -11,8 +11,9 @@
  */
 import { DeviceError } from "../../core/errors.ts";
 import type { View } from "../contract.ts";
+import { provideQuantized } from "../kernels/quantized.ts";
 import type { CpuBuffer } from "./buffer.ts";
-import { type Case, cases, choose, ownName, type Speeds } from "./choice.ts";
+import { type Case, caseOf, cases, choose, ownName, type Speeds } from "./choice.ts";
 import type { Engine } from "./engine.ts";
 import { matmul } from "./kernels/matmul.ts";
 import type { NativeBlas } from "./platform.ts";
@@ -45,6 +46,7 @@ export function tune(engine: Engine, now: () => number = () => performance.now()
   open.set(engine, state);
   try {
     if (libraries.length > 0) {
+      provideQuantized();
       const bench = new Bench(engine, engines, state);
       try {
         engine.alone(() => bench.measure(() => now() - start));
@@ -155,7 +157,7 @@ class Bench {
     return Math.max(1e-9, (elapsed() - start) / 1e3 / count);
   }
 
-  #multiply({ rows, columns, depth, weights }: Case): void {
+  #multiply({ rows, columns, depth, weights, transposed }: Case): void {
     const view = (pointer: number, shape: number[]): View => ({
       buffer: { pointer, byteLength: 4 * shape[0] * shape[1] } as CpuBuffer,
       dtype: "f32",
@@ -164,7 +166,7 @@ class Bench {
       offset: 0,
     });
     const b = weights === "f32"
-      ? view(this.#b, [depth, columns])
+      ? { ...view(this.#b, [depth, columns]), ...(transposed ? { strides: [1, depth] } : {}) }
       : { buffer: this.#bytes, dtype: weights, shape: [depth, columns], strides: [1, depth], offset: 0 };
     matmul(this.#engine, view(this.#a, [rows, depth]), b, view(this.#out, [rows, columns]));
   }
@@ -172,7 +174,7 @@ class Bench {
   /** What is wrong with the numbers of a library; null when nothing is. */
   #problemOf(library: NativeBlas): string | null {
     const engine = this.#engine, { blas, f32 } = engine;
-    const one = cases[4], { rows, columns, depth } = one, size = rows * columns;
+    const one = caseOf("128³"), { rows, columns, depth } = one, size = rows * columns;
     const product = (by: NativeBlas | null): Float32Array => {
       blas.tryOut(by);
       // What the output held before must not matter.
@@ -183,7 +185,7 @@ class Bench {
     const expected = product(null), found = product(library);
     // Sums of `depth` products below 1: rounding stays far below this, and arithmetic of fewer digits does not.
     if (!found.every((x, i) => Math.abs(x - expected[i]) < 1e-6 * depth)) return "its products are not exact";
-    const bytes = this.#rootMeanSquares(library, cases[7]);
+    const bytes = this.#rootMeanSquares(library, caseOf("q8, 32 rows"));
     if (!(bytes.difference < 0.03 * bytes.size)) return "its products with quantised weights are wrong";
     // A row of zeros meets an infinity, and a NaN all rows.
     const a = this.#a >>> 2, b = this.#b >>> 2, row = f32.slice(a, a + depth), kept = f32.slice(b, b + 2);

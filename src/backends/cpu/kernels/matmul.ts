@@ -7,12 +7,13 @@
  *
  * @module
  */
-import { isK, isQuantized } from "../../../core/dtype.ts";
+import { isQuantized } from "../../../core/dtype.ts";
 import { DTypeError } from "../../../core/errors.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
 import { addressOf } from "../buffer.ts";
 import type { Engine, Kernel } from "../engine.ts";
+import { blockKernels } from "./blocks.ts";
 import * as arg from "./gemm/arguments.ts";
 import { blockDepth, Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
 import { splitsPairs } from "./gemm/dot.ts";
@@ -20,13 +21,11 @@ import { rowAccess } from "./gemm/gemm.ts";
 import { gemvRows, streamRows } from "./gemm/gemv.ts";
 import { arithmeticOf, isReady, kernelFor, panelLayout, rowLayout } from "./gemm/kernels.ts";
 import { isSource, type Source } from "./gemm/load.ts";
-import { passPanels } from "./gemm/pack.ts";
+import { passPanels, type StripLayout } from "./gemm/pack.ts";
 import { type Operand, Product } from "./gemm/plan.ts";
 import { panelColumns, tileRows } from "./gemm/tile.ts";
 import { write, writeEpilogue, writePacked, writeProduct } from "./gemm/write.ts";
 import { isNative, multiplyNative } from "./native_matmul.ts";
-import { matmulK } from "./k_blocks/matmul.ts";
-import { matmulQuantized } from "./quantized/matmul.ts";
 
 const product = new Product();
 const blocks = new Blocks();
@@ -41,9 +40,8 @@ const mostPackingRows = 2048;
 export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const inputs = epilogue?.inputs ?? noInputs;
   const integer = a.dtype === "i32";
-  if (isK(b.dtype) && isSource(a.dtype) && !integer) return matmulK(engine, a, b, out, epilogue);
   if (isQuantized(b.dtype) && isSource(a.dtype) && !integer) {
-    return matmulQuantized(engine, a, b, out, epilogue);
+    return blockKernels().matmul(engine, a, b, out, epilogue);
   }
   if (!isSource(a.dtype) || !isSource(b.dtype) || integer !== (b.dtype === "i32")) {
     throw new DTypeError(
@@ -104,14 +102,13 @@ function eachOuter(
 
 function multiply(engine: Engine, program: Program | null, scalars: readonly number[]): void {
   const layout = panelLayout(product), { rows } = product;
-  // Also before a library: what a row gives must not depend on how many there are.
-  if (layout === "k" && rows <= streamRows) return multiplyFew(engine, program, scalars);
-  if (layout === "k" && engine.deterministic && product.a.dtype !== "i32") {
+  if (multiplyNative(engine, product, program, scalars)) return;
+  if (layout === "k" && rows > streamRows && engine.deterministic && product.a.dtype !== "i32") {
     return byRows(engine, program, scalars);
   }
-  if (multiplyNative(engine, product, program, scalars)) return;
-  if (rows <= gemvRows && layout !== "any") multiplyFew(engine, program, scalars);
-  else multiplyBlocked(engine, program, scalars);
+  if (rows <= (layout === "k" ? streamRows : gemvRows) && layout !== "any") {
+    multiplyFew(engine, program, scalars);
+  } else multiplyBlocked(engine, program, scalars);
 }
 
 /** Many rows as a few at a time, so that a row gives the same bits as it does alone. */
@@ -132,7 +129,8 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   const { b, rows, columns, depth } = product;
   const kernel = kernelFor(engine, product, program, rows);
   const matrices = product.matrices;
-  const ready = isReady(product) && !(panelLayout(product) === "k" && splitsPairs(b.dtype as Source));
+  const layout = panelLayout(product),
+    ready = isReady(product) && !(layout === "k" && splitsPairs(b.dtype as Source));
   const packed = ready ? 0 : engine.heap.scratch(4 * rows * depth * matrices);
   const { args } = engine;
   if (!ready) {
@@ -142,10 +140,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
     write(engine, args, arg.packedRowsArg, packed);
     engine.run(kernel, rows * matrices, rows * matrices);
   }
-  // Columns for some tens of kilobytes of b, so that threads get even shares and sums stay close.
-  const work = rows * columns * depth;
-  const wanted = Math.max(1, Math.min(64, Math.floor(work * matrices / 30_000)));
-  const width = 8 * Math.ceil(Math.min(512, Math.max(16, columns * matrices / wanted)) / 8);
+  const width = 8 * Math.ceil(Math.min(512, Math.max(16, columnsAtATime(engine, layout))) / 8);
   const count = Math.ceil(columns / width);
   writeProduct(engine, args, product);
   if (!ready) {
@@ -164,6 +159,17 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   const bytes = depth * Math.min(width, columns) * b.bytes * rows;
   engine.run(kernel, items, Math.max(1, Math.ceil(100_000 / bytes)));
   if (!ready) engine.heap.release(packed);
+}
+
+/** Columns of an item of {@link multiplyFew}, about. */
+function columnsAtATime({ threads }: Engine, layout: StripLayout): number {
+  const { rows, columns, depth, matrices } = product;
+  // For some tens of kilobytes of b, so that threads get even shares and sums stay close.
+  const wanted = Math.max(1, Math.min(64, Math.floor(rows * columns * depth * matrices / 30_000)));
+  if (layout === "k" || wanted === 1) return columns * matrices / wanted;
+  // Pieces of rows as long as may be: memory gives short ones of many rows at half the speed and less.
+  const shares = Math.ceil(threads / matrices);
+  return columns / (shares * Math.ceil(columns / (512 * shares)));
 }
 
 /** In blocks; `given` is where b lies packed already, if it does. */

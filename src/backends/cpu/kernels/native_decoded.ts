@@ -39,7 +39,7 @@ export function isForLibrary(engine: Engine, product: Product, leastRows: number
 }
 
 /**
- * Multiplies; false when a thread could not. `decode(first, rowBytes, to)` turns `product.columns` columns from the `first` on,
+ * Multiplies. `decode(first, rowBytes, to)` turns `product.columns` columns from the `first` on,
  * that lie `rowBytes` apart from `product.b.address` on, into numbers at `to`, row after row of k.
  */
 export function multiplyDecoded(
@@ -50,20 +50,19 @@ export function multiplyDecoded(
   program: Program | null,
   scalars: readonly number[],
   decode: (first: number, rowBytes: number, to: number) => void,
-): boolean {
+): void {
   const { columns, depth, b, out, inputs } = product, bytes = kind === "bf16" ? 2 : 4;
   const saved = { ...b }, own = { ...product.a }, starts = [out, ...inputs].map(({ address }) => address);
   const part = granule * Math.ceil(Math.min(columns, Math.max(leastPart, partWeights / depth)) / granule);
   const weights = engine.heap.scratch(bytes * part * depth);
   const activations = plainActivations(engine, product, a, kind);
-  let done = true;
-  for (let first = 0; first < columns && done; first += part) {
+  for (let first = 0; first < columns; first += part) {
     product.columns = Math.min(part, columns - first);
     b.address = saved.address + first * saved.column;
     decode(first, saved.column, weights);
     Object.assign(b, { address: weights, dtype: kind, bytes, row: bytes, column: bytes * depth });
     [out, ...inputs].forEach((operand, i) => operand.address = starts[i] + first * operand.column);
-    done = multiplyBlocks(engine, product, program, scalars, kind === "bf16" ? "bgemm" : "sgemm");
+    multiplyBlocks(engine, product, program, scalars, kind === "bf16" ? "bgemm" : "sgemm");
   }
   product.columns = columns;
   [out, ...inputs].forEach((operand, i) => operand.address = starts[i]);
@@ -71,7 +70,6 @@ export function multiplyDecoded(
   Object.assign(product.a, own);
   if (activations !== 0) engine.heap.release(activations);
   engine.heap.release(weights);
-  return done;
 }
 
 /** Has a lie as rows of the wanted type, one behind the other; the address of memory that was taken for it, or 0. */

@@ -11,6 +11,7 @@ import type { View } from "../../../contract.ts";
 import type { Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { type Engine, importThreadScratch, type KernelContext } from "../../engine.ts";
 import { emitSetSum } from "../gemm/address.ts";
+import { emitLibraryProduct } from "../library_product.ts";
 import { emitCall, emitItems, emitRest, emitRoundUp, emitRow, emitScratch } from "./emit.ts";
 import { type Blocks, failedArg, ScratchMap, tileRoom } from "./layout.ts";
 import { emitQueryBlock, setForward } from "./queries.ts";
@@ -39,19 +40,17 @@ export function attendNative(
   if (queries < leastQueries || keys < leastKeys || width < leastWidth || width > mostWidth) return false;
   if (width % 8 !== 0 || k.dtype !== "f32" || k.strides[2] < width || v.strides[2] < width) return false;
   if (engine.deterministic || !engine.blas.available) return false;
-  engine.refuseCapture();
   const kernel = engine.kernel(`native attention ${width}`, (m, context) => emit(m, context, width));
   const { args, u32 } = engine, block = Math.min(blockQueries, queries);
   const items = setForward(engine, [q, k, v, out], lse, scale, causal, block);
   u32[(args + failedArg) >>> 2] = 0;
   engine.run(kernel, items, 1);
-  if (u32[(args + failedArg) >>> 2] === 0) return true;
-  engine.blas.disable("a worker thread could not open the library");
-  return false;
+  if (u32[(args + failedArg) >>> 2] !== 0) engine.blas.disable("a worker thread could not open the library");
+  return true;
 }
 
 function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
-  const sgemm = m.importFunction("env", "sgemm", new Array(11).fill("i32"), ["i32"]);
+  const multiply = emitLibraryProduct(m, "sgemm");
   const scratch = importThreadScratch(m);
   const blocks: Blocks = { width, padded: width, size: blockKeys, scores: blockKeys, tile: tileRoom };
   const map = new ScratchMap();
@@ -83,7 +82,7 @@ function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
     f.i32(transposed);
     for (const x of [count, columns, depth]) f.get(x);
     for (const x of operands) typeof x === "number" ? f.i32(x) : f.get(x);
-    f.call(sgemm);
+    f.call(multiply);
     f.op("i32.eqz");
     f.if(() => {
       f.get(args);

@@ -10,6 +10,9 @@ import { emitSetSum } from "./address.ts";
 import { type Arithmetic, elementBytes, pushLoad, pushLoadSplat, type Source, sourceWriter } from "./load.ts";
 import { emitMultiplyAdd } from "./tile.ts";
 
+/** Rows of a whose products are added at once: what was loaded of b is multiplied with each. */
+const together = 2;
+
 /**
  * The function `accumulate(a, aRow, b, bRow, k, columns, sums, stride)`: four rows of b at a time are added to all sums.
  * Strides are in bytes; sums are rows of f32 (or i32), `stride` bytes apart.
@@ -25,8 +28,9 @@ export function emitAccumulate(
   const [a, aRow, b, bRow, k, columns, sums, stride] = f.params;
   const bytes = elementBytes(source);
   const w = sourceWriter(f, context, source);
-  const at = f.local("i32"), x = f.local("i32"), i = f.local("i32"), n = f.local("i32");
-  const sum = f.localArray("v128", 2), factors = f.localArray("v128", 4), pointers = f.localArray("i32", 4);
+  const x = f.local("i32"), n = f.local("i32"), along = f.local("i32"), from = f.local("i32");
+  const at = f.localArray("i32", together), pointers = f.localArray("i32", 4), value = f.local("v128");
+  const sum = f.localArray("v128", 2 * together), factors = f.localArray("v128", 4 * together);
 
   f.get(sums);
   f.i32(0);
@@ -34,16 +38,22 @@ export function emitAccumulate(
   f.get(n);
   f.op("memory.fill");
 
-  /** Adds `count` rows of b, times the numbers of a at x, to one row of sums. */
-  const addRows = (count: number): void => {
-    for (let u = 0; u < count; u++) {
-      f.get(x);
-      f.load("v128.load32_splat", 4 * u);
-      f.set(factors[u]);
-      emitSetSum(f, pointers[u], u === 0 ? b : pointers[u - 1], u === 0 ? 0 : bRow);
+  /** Adds `count` rows of b, times numbers of a, to the sums of `height` rows from the `first` on. */
+  const addRows = (count: number, first: number, height: number): void => {
+    for (let u = 0; u < count; u++) emitSetSum(f, pointers[u], b, [bRow, u]);
+    for (let r = 0; r < height; r++) {
+      emitSetSum(f, x, a, [aRow, first + r]);
+      for (let u = 0; u < count; u++) {
+        f.get(x);
+        f.load("v128.load32_splat", 4 * u);
+        f.set(factors[4 * r + u]);
+      }
     }
+    emitSetSum(f, at[0], sums, [stride, first]);
     f.get(columns);
     f.set(n);
+    f.i32(0);
+    f.set(along);
     for (const lanes of [8, 4, 1]) {
       const vectors = Math.ceil(lanes / 4);
       f.get(n);
@@ -51,27 +61,39 @@ export function emitAccumulate(
       f.op("i32.ge_s");
       f.if(() =>
         f.loop((again) => {
-          for (let v = 0; v < vectors; v++) {
-            f.get(at);
-            f.load(lanes === 1 ? "v128.load32_zero" : "v128.load", 16 * v, 4);
-            f.set(sum[v]);
+          for (let r = 0; r < height; r++) {
+            if (r > 0) emitSetSum(f, at[r], at[r - 1], stride);
+            for (let v = 0; v < vectors; v++) {
+              f.get(at[r]);
+              f.load(lanes === 1 ? "v128.load32_zero" : "v128.load", 16 * v, 4);
+              f.set(sum[2 * r + v]);
+            }
           }
           for (let u = 0; u < count; u++) {
+            emitSetSum(f, from, pointers[u], along);
             for (let v = 0; v < vectors; v++) {
-              emitMultiplyAdd(f, context, arithmetic, sum[v], () => f.get(factors[u]), () => {
-                if (lanes > 1) return pushLoad(w, source, pointers[u], 4 * v * bytes);
-                pushLoadSplat(w, source, pointers[u]);
-              });
+              if (lanes > 1) pushLoad(w, source, from, 4 * v * bytes);
+              else pushLoadSplat(w, source, from);
+              f.set(value);
+              for (let r = 0; r < height; r++) {
+                const factor = factors[4 * r + u];
+                emitMultiplyAdd(f, context, arithmetic, sum[2 * r + v], () =>
+                  f.get(factor), () =>
+                  f.get(value));
+              }
             }
-            f.increment(pointers[u], lanes * bytes);
           }
-          for (let v = 0; v < vectors; v++) {
-            f.get(at);
-            f.get(sum[v]);
-            if (lanes === 1) f.laneMemory("v128.store32_lane", 0);
-            else f.store("v128.store", 16 * v, 4);
+          for (let r = 0; r < height; r++) {
+            for (let v = 0; v < vectors; v++) {
+              f.get(at[r]);
+              f.get(sum[2 * r + v]);
+              if (lanes === 1) {
+                f.laneMemory("v128.store32_lane", 0);
+              } else f.store("v128.store", 16 * v, 4);
+            }
           }
-          f.increment(at, 4 * lanes);
+          f.increment(at[0], 4 * lanes);
+          f.increment(along, lanes * bytes);
           f.increment(n, -lanes);
           f.get(n);
           f.i32(lanes);
@@ -87,11 +109,9 @@ export function emitAccumulate(
     f.op("i32.ge_s");
     f.if(() =>
       f.loop((again) => {
-        f.forRange(i, 0, rows, 1, () => {
-          emitSetSum(f, at, sums, [i, stride]);
-          emitSetSum(f, x, a, [i, aRow]);
-          addRows(count);
-        });
+        for (let first = 0; first < rows; first += together) {
+          addRows(count, first, Math.min(together, rows - first));
+        }
         f.increment(a, 4 * count);
         emitSetSum(f, b, b, [bRow, count]);
         f.increment(k, -count);

@@ -29,11 +29,12 @@ export function multiplyKNative(
   if (!isForLibrary(engine, product, Math.max(leastRows, engine.blas.reach.leastRows))) return false;
   const values = blockValues(dtype);
   const kernel = engine.kernel(`decode ${dtype} f32`, (m) => emit(m, dtype));
-  return multiplyDecoded(engine, product, a, "f32", program, scalars, (_first, rowBytes, to) => {
+  multiplyDecoded(engine, product, a, "f32", program, scalars, (_first, rowBytes, to) => {
     const { b, depth, columns } = product, at = engine.args >>> 2;
     [b.address, rowBytes, depth / values, to].forEach((x, i) => engine.u32[at + i] = x);
     engine.run(kernel, columns, Math.ceil(50_000 / depth));
   });
+  return true;
 }
 
 /** Arguments: address of the weights, bytes of a row, blocks of a row, address of numbers. An item is a row. */

@@ -42,9 +42,10 @@ export function multiplyQuantizedNative(
   const { blas } = engine;
   if (!isForLibrary(engine, product, blas.reach.leastQuantizedRows)) return false;
   const kind = blas.hasBgemm ? "bf16" : "f32", ready = panels();
-  return multiplyDecoded(engine, product, a, kind, program, scalars, (first, rowBytes, to) => {
+  multiplyDecoded(engine, product, a, kind, program, scalars, (first, rowBytes, to) => {
     decode(engine, product, rowBytes, dtype, kind, Math.max(0, ready - first / panelRows), to);
   });
+  return true;
 }
 
 /** Turns the weights into numbers at `to`, row after row of k. */
