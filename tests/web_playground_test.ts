@@ -1,7 +1,9 @@
 /** The playground in Chromium: it writes what the library writes here, shows its doubts, branches, and says what fails. */
 import { assert, assertEquals, assertMatch, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { GPT2 } from "../mod.ts";
+import { BpeTokenizer, GPT2 } from "../mod.ts";
 import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { after, before, describe, it } from "./_suite.ts";
@@ -214,6 +216,49 @@ describe("the playground", { skip }, () => {
       );
       assertEquals(await page.$$eval(".side h3", (list) => list.map((e) => e.textContent)), ["f32", "q8"]);
     });
+  });
+
+  it("shows the tokens of a text, by the model's tokenizer or by any tokenizer.json", { skip }, async () => {
+    const text = "naïve 東京 🙂 the theatre, 1234",
+      sample = `${"the theatre of the naïve. ".repeat(30)}東京 🙂`;
+    const tokenizer = BpeTokenizer.train(sample, { vocabSize: 290 }), own = tokenizer.encode(text);
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-tokens-"));
+    try {
+      const path = join(folder, "tokenizer.json");
+      writeFileSync(path, JSON.stringify(tokenizer));
+      writeFileSync(join(folder, "broken.json"), "{");
+      await site.open("playground/", async (page) => {
+        await shows(page, "#token-facts", /^42 tokens for 42 letters \(42 bytes\), 1\.00 letters a token$/);
+        await page.fill("#to-cut", text);
+        await shows(page, "#token-facts", /ï/);
+        await page.setInputFiles("#tokenizer-file", path);
+        await shows(
+          page,
+          "#token-facts",
+          new RegExp(`^${own.length} tokens for ${[...text].length} letters`),
+        );
+        const ids = await page.locator("#pieces small").allTextContents();
+        assertEquals(ids.map(Number), [...own]);
+        await shows(
+          page,
+          "#tokenizer-name",
+          new RegExp(`tokenizer.json knows ${tokenizer.vocabSize} tokens`),
+        );
+        await page.fill("#to-cut", "the theatre");
+        await shows(
+          page,
+          "#token-facts",
+          new RegExp(`^${tokenizer.encode("the theatre").length} tokens for 11 letters`),
+        );
+        await page.setInputFiles("#tokenizer-file", join(folder, "broken.json"));
+        await shows(page, "#token-facts", /tokenizer\.json/);
+        await page.click("#own-tokenizer");
+        await shows(page, "#token-facts", /^11 tokens for 11 letters/);
+        assertEquals(await violations(page), []);
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it("writes without threads, too", { skip }, async () => {

@@ -32,6 +32,7 @@ describe("the page of tables", { skip }, () => {
         ]),
       );
       const { class: label, value, probabilities } = await model.predict(row);
+      const { min: least, max: largest } = model.schema.target;
       model.dispose();
       await site.open(`tabular/#${name}`, async (page) => {
         const called = words[name], said = (value: string): string => valueWords(called.target, value);
@@ -42,7 +43,26 @@ describe("the page of tables", { skip }, () => {
           assertStrictEquals(first, said(label));
           const shown = `${(100 * probabilities![label]).toFixed(1)} %`;
           assert((await page.textContent("#answer"))!.includes(shown), shown);
-        } else assertStrictEquals(Number(first), Number(value!.toPrecision(3)));
+          const chances = Object.values(probabilities!),
+            bits = -chances.reduce((sum, p) => sum + (p > 0 ? p * Math.log2(p) : 0), 0);
+          const doubt = await page.textContent("#answer .doubt figcaption") ?? "";
+          const [, told, most] = /^Doubt: ([\d.]+) of ([\d.]+) bits/.exec(doubt)!.map(Number);
+          assert(
+            Math.abs(told - bits) < 0.0051 && Math.abs(most - Math.log2(chances.length)) < 0.0051,
+            `${doubt}, ${bits}`,
+          );
+        } else {
+          assertStrictEquals(Number(first), Number(value!.toPrecision(3)));
+          const place = Number.parseFloat(
+            await page.$eval(".scale-value", (mark) => (mark as HTMLElement).style.left),
+          );
+          assert(
+            Math.abs(place - 100 * (value! - least) / (largest - least)) < 0.01,
+            `${place} % of the scale`,
+          );
+          const label = await page.getAttribute(".scale", "aria-label") ?? "";
+          assertMatch(label, /the mean of all rows being [\d.]+; 90 % of truths lie from/);
+        }
         const facts = await page.textContent("#facts");
         await page.$eval("#inputs input[type=range]", (input: HTMLInputElement) => {
           input.value = input.min;
@@ -193,8 +213,21 @@ describe("the page of tables", { skip }, () => {
       await says(page, /^Species/);
       await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
       await page.locator("#cancel").waitFor();
+      await shows(page, "#fitting-text", /^levels\.csv, .+: step [\d,]+ of at most [\d,]+$/);
+      // A second run before the first has ended: what is told and shown is of the second alone.
+      const few = Buffer.from(
+        ["size,kind", ...rows.slice(0, 60).map((row, i) => `${i % 7},${row.split(",")[2]}`)].join("\n"),
+      );
+      await page.setInputFiles("#csv", { name: "second.csv", mimeType: "text/csv", buffer: few });
+      await says(page, /^kind: move/);
+      assertMatch(await page.textContent("#about") ?? "", /^second\.csv: 60 rows/);
+      assertEquals(await page.locator("#controls input").count(), 1);
+      assert(await page.locator("#fitting-line").isHidden() && await page.locator("#cancel").isHidden());
+      await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
+      await shows(page, "#fitting-text", /^levels\.csv/);
       await page.click("[data-set=wine]");
       await says(page, /^Quality/);
+      assert(await page.locator("#fitting-line").isHidden());
       await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
       await page.click("#cancel");
       await says(page, /cancelled/);

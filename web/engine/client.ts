@@ -4,11 +4,12 @@
  * @module
  */
 import type { Answers, Loading, Piece, Question, Reply, Written } from "./messages.ts";
+import type { Fitting } from "./tables.ts";
 
 interface Waiting {
   resolve(answer: unknown): void;
   reject(error: Error): void;
-  piece?: ((piece: Written | Loading) => void) | undefined;
+  piece?: ((piece: Written | Loading | Fitting) => void) | undefined;
 }
 
 /** Asks the engine; it starts with the first question. */
@@ -53,7 +54,7 @@ export class Engine {
       } catch (error) {
         return reject(error as Error);
       }
-      const piece = options.piece as ((piece: Written | Loading) => void) | undefined;
+      const piece = options.piece as ((piece: Written | Loading | Fitting) => void) | undefined;
       this.#waiting.set(id, { resolve: resolve as (answer: unknown) => void, reject, piece });
       options.signal?.addEventListener("abort", () => this.#worker?.postMessage({ id, cancel: true }), {
         once: true,

@@ -3,9 +3,10 @@
  *
  * @module
  */
+import type { Tokens } from "./tokens.ts";
 import type { Attention, Lens } from "./lens.ts";
 import type { Carried } from "../tabular/plain.ts";
-import type { ColumnSummary, Moved, Preset, TableAnswer } from "./tables.ts";
+import type { ColumnSummary, Fitting, Moved, Preset, TableAnswer } from "./tables.ts";
 
 /** Options of a text, as the playground sends them. */
 export interface WriteOptions {
@@ -54,6 +55,7 @@ export type Question =
     readonly prompt: string;
     readonly options: WriteOptions;
   }
+  | { readonly do: "tokens"; readonly text: string; readonly file: File | null }
   | { readonly do: "table"; readonly where: string }
   | { readonly do: "fit"; readonly csv: Blob; readonly target: string | null }
   | { readonly do: "presets" }
@@ -128,6 +130,7 @@ export interface Answers {
   lens: Lens;
   choices: Choices;
   side: Side;
+  tokens: Tokens;
   write: { readonly finishReason: string; readonly tokensPerSecond: number };
   table: ColumnSummary;
   fit: ColumnSummary;
@@ -138,11 +141,13 @@ export interface Answers {
 }
 
 /** What comes before an answer, by question. */
-export type Piece<Q extends Question> = Q["do"] extends "load" ? Loading : Written;
+export type Piece<Q extends Question> = Q["do"] extends "load" ? Loading
+  : Q["do"] extends "fit" ? Fitting
+  : Written;
 
 /** What the worker sends. */
 export type Reply =
-  | { readonly id: number; readonly piece: Written | Loading }
+  | { readonly id: number; readonly piece: Written | Loading | Fitting }
   | { readonly id: number; readonly answer: unknown }
   | { readonly id: number; readonly error: string; readonly name: string };
 

@@ -47,6 +47,15 @@ export interface TableAnswer {
   readonly regression: ReturnType<typeof regressionStatistics> | null;
 }
 
+/** How far training is. */
+export interface Fitting {
+  readonly step: number;
+  /** In all, at most. */
+  readonly steps: number;
+  /** What is being trained. */
+  readonly what: string;
+}
+
 let model: TabularModel | null = null;
 
 const numbers = (from: unknown): Record<string, number> =>
@@ -64,9 +73,21 @@ export async function fitTable(
   csv: Blob,
   target: string | null,
   signal: AbortSignal,
+  onProgress: (told: Fitting) => void,
 ): Promise<ColumnSummary> {
   const table = await readCsv(csv, { signal });
-  const model = await TabularModel.fit(table, { signal, ...(target === null ? {} : { target }) });
+  let told = -Infinity;
+  const progress = ({ step, steps, what }: Fitting): void => {
+    const now = performance.now();
+    if (now - told < 100 && step < steps) return;
+    told = now;
+    onProgress({ step, steps, what });
+  };
+  const model = await TabularModel.fit(table, {
+    signal,
+    onProgress: progress,
+    ...(target === null ? {} : { target }),
+  });
   return use(model, signal, table.notes);
 }
 

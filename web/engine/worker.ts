@@ -170,13 +170,22 @@ async function* answer(
         };
       }
     }
+    case "tokens": {
+      const { text, file } = question, { tokensOf } = await import("./tokens.ts");
+      return await tokensOf(text, file, model?.tokenizer ?? null);
+    }
     case "table":
       return await (await tables()).openTable(
         new File([await keptFile(new URL(question.where), root, signal)], question.where.split("/").at(-1)!),
         signal,
       );
     case "fit":
-      return await (await tables()).fitTable(question.csv, question.target, signal);
+      return await (await tables()).fitTable(
+        question.csv,
+        question.target,
+        signal,
+        (piece) => send({ id, piece }),
+      );
     case "presets":
       return await (await tables()).presets();
     case "predict":

@@ -12,6 +12,7 @@ import { visible } from "../shared/heads.ts";
 import { InsideView } from "./inside.ts";
 import { ModelChooser } from "./model.ts";
 import { sideBySide } from "./side.ts";
+import { tokenView } from "./tokens.ts";
 
 startPage();
 const engine = new Engine(), text = at("text"), choices = at("choices");
@@ -279,6 +280,7 @@ readAddress();
 controls();
 const inside = new InsideView(engine, () => text.textContent || prompt.value);
 sideBySide(engine, () => prompt.value, asked);
+const cutTokens = tokenView(engine);
 const chooser = new ModelChooser(engine, (model) => {
   go.disabled = false;
   controller?.abort();
@@ -288,6 +290,7 @@ const chooser = new ModelChooser(engine, (model) => {
   chosen = -1;
   choices.replaceChildren(choicesHint);
   inside.use(model);
+  cutTokens();
   const topK = document.querySelector<HTMLInputElement>("#options input[type=range][data-name=topK]");
   if (topK) topK.max = String(Math.min(200, model.vocabulary));
   if (!opened) void write(true);

@@ -9,6 +9,7 @@ import { h, slider } from "../shared/elements.ts";
 import { download } from "../shared/download.ts";
 import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
+import { entropyGauge, valueScale } from "./gauges.ts";
 import type { Standalone } from "./standalone.ts";
 import { standalonePage } from "./take.ts";
 import { columnWords, type SetWords, valueWords, words } from "./words.ts";
@@ -184,6 +185,7 @@ function show({ classes, value, regression }: TableAnswer): void {
       h("h2", {}, targetWords()[0]),
       h("p", { class: "big" }, valueWords(targetWords(), classes.table[0].name)),
       h("p", { class: "small" }, `${classes.badge}: ${percent(classes.table[0].probability)}`),
+      entropyGauge(classes.entropy, classes.normalizedEntropy, classes.table.length),
       ...classes.table.map(({ name, probability }) =>
         h(
           "div",
@@ -214,7 +216,7 @@ function show({ classes, value, regression }: TableAnswer): void {
     );
     lines.push(`margin    ${percent(classes.margin)} before the second class`);
   } else if (value !== null && regression) {
-    const { lower, upper, level } = regression.interval, part = Math.min(1, Math.max(0, regression.position));
+    const { lower, upper, level } = regression.interval;
     at("answer").replaceChildren(
       h("h2", {}, targetWords()[1] ? `${targetWords()[0]}, ${targetWords()[1]}` : targetWords()[0]),
       h("p", { class: "big" }, short(value)),
@@ -223,11 +225,15 @@ function show({ classes, value, regression }: TableAnswer): void {
         { class: "small" },
         `${(100 * level).toFixed(0)} % of truths lie from ${short(lower)} to ${short(upper)}`,
       ),
-      h(
-        "div",
-        { class: "bar", role: "img", "aria-label": "Place in the range" },
-        h("span", { style: `width:${(100 * part).toFixed(1)}%` }),
-      ),
+      valueScale({
+        value,
+        min: model.min,
+        max: model.max,
+        mean: value - regression.distance,
+        lower,
+        upper,
+        level,
+      }, short),
     );
     lines.push(
       `position  ${percent(regression.position)} of the way from ${short(model.min)} to ${short(model.max)}`,
@@ -308,6 +314,7 @@ async function use(next: ColumnSummary, given: Readonly<Record<string, string>> 
 function begin(): { own: number; signal: AbortSignal } {
   controller.abort();
   controller = new AbortController();
+  at("cancel").hidden = at("fitting-line").hidden = true;
   return { own: ++turn, signal: controller.signal };
 }
 
@@ -332,25 +339,36 @@ async function open(name: string, given: Readonly<Record<string, string>> = {}):
 }
 
 async function train(file: File, target: string | null = null): Promise<void> {
-  const { own: mine, signal } = begin(), cancel = at("cancel");
+  const { own: mine, signal } = begin(), cancel = at("cancel"), bar = at<HTMLProgressElement>("fitting");
   say(`Training on ${file.name} …`);
-  cancel.hidden = false;
+  cancel.hidden = at("fitting-line").hidden = false;
+  bar.value = 0;
+  at("fitting-text").textContent = `Reading ${file.name}`;
   try {
-    const next = await engine.ask({ do: "fit", csv: file, target }, { signal });
+    const next = await engine.ask({ do: "fit", csv: file, target }, {
+      signal,
+      piece: ({ step, steps, what }) => {
+        if (mine !== turn) return; // of a run that was called off
+        bar.value = steps > 0 ? step / steps : 0;
+        at("fitting-text").textContent = `${file.name}, ${what}: step ${
+          step.toLocaleString("en")
+        } of at most ${steps.toLocaleString("en")}`;
+      },
+    });
     if (mine !== turn) return;
+    cancel.hidden = at("fitting-line").hidden = true;
     [own, called, setName] = [file, null, ""];
     mark(null);
     await use({ ...next, source: file.name });
   } catch (error) {
     failed(error, mine);
   } finally {
-    if (mine === turn) cancel.hidden = true;
+    if (mine === turn) cancel.hidden = at("fitting-line").hidden = true;
   }
 }
 
 at("cancel").addEventListener("click", () => {
   begin();
-  at("cancel").hidden = true;
   say("Training was cancelled; the model before stays.");
 });
 at("link").addEventListener("click", async () => {
