@@ -182,10 +182,14 @@ function batches(files: readonly string[], most: number): string[][] {
 /** Files that ask nothing of the runtime that they run on, so that Deno's word is enough where Deno is there, and why. */
 const once: readonly [files: RegExp, reason: string][] = [
   [
-    /^(architecture|asks|bench|doc|options_public|supply)_test/,
+    /^(architecture|asks|bench|supply)_test/,
     "what reads the repository alone is tried on Deno",
   ],
   [/^(web_|packages\/)/, "pages, packages and bundlers are tried on Deno, to save time"],
+  [
+    /^(doc|options_public)_test/,
+    "the documentation's examples and the public options are tried on Deno, to save time",
+  ],
   [/^permissions_/, "only Deno has permissions"],
   [
     /^serve_(fields|hostile|metrics|tools)_test/,
