@@ -153,7 +153,7 @@ async function runFile(
 
 /** What a file may do to its process, or asks of it, that others would notice: then it runs alone. Children and servers end with it. */
 const touches =
-  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|_ranks|_killed|_mpi/;
+  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|_ranks|_killed|_mpi|_permissions/;
 
 /** The names of what a file declares outside of any suite: how Deno tells whose a test is. */
 const outermost = /^(?:describe|it)\(\s*(["`])(.*?)\1/gm;
@@ -181,8 +181,15 @@ function batches(files: readonly string[], most: number): string[][] {
 
 /** Files that ask nothing of the runtime that they run on, so that Deno's word is enough where Deno is there, and why. */
 const once: readonly [files: RegExp, reason: string][] = [
-  [/^(architecture|asks|bench|supply)_test/, "what reads the repository alone is tried on Deno"],
+  [
+    /^(architecture|asks|bench|supply)_test/,
+    "what reads the repository alone is tried on Deno",
+  ],
   [/^(web_|packages\/)/, "pages, packages and bundlers are tried on Deno, to save time"],
+  [
+    /^(doc|options_public)_test/,
+    "the documentation's examples and the public options are tried on Deno, to save time",
+  ],
   [/^permissions_/, "only Deno has permissions"],
   [
     /^serve_(fields|hostile|metrics|tools)_test/,
