@@ -8,7 +8,7 @@ import { demandNoMore, demandRecord } from "../core/demand.ts";
 import { byteSize } from "../core/dtype.ts";
 import { checkOption, checkOptions } from "../core/options.ts";
 import { KVCache, type LayerOptions } from "../nn/mod.ts";
-import { layerOptions } from "../nn/options.ts";
+import { demandSizes, layerOptions } from "../nn/options.ts";
 import { copyInto, indexSelect, slice, type Tensor, tensor } from "../ops/mod.ts";
 import { noGrad, outsideCapture, tidy } from "../tensor/mod.ts";
 
@@ -53,10 +53,11 @@ export class CausalCache {
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(sizes: CacheSizes, batch: number, capacity: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 4, "CausalCache");
-    demandRecord("createCache", sizes, "sizes", "{ layers, heads, width }");
+    demandRecord("CausalCache", sizes, "sizes", "{ layers, heads, width }");
     const { layers, heads, width } = sizes;
-    checkOption("createCache", "layers", layers, whole(1));
-    checkOptions("createCache", options, layerOptions);
+    checkOption("CausalCache", "layers", layers, whole(1));
+    checkOptions("CausalCache", options, layerOptions);
+    demandSizes("CausalCache", { batch, heads, capacity, width });
     this.batch = batch;
     this.layers = Array.from({ length: layers }, () => new KVCache(batch, heads, capacity, width, options));
   }
