@@ -4,7 +4,7 @@
  * @module
  */
 import { demandFunction, demandNoMore, toldAs } from "../core/demand.ts";
-import { isFloat } from "../core/dtype.ts";
+import { isFloat, isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOption } from "../core/options.ts";
@@ -45,7 +45,7 @@ function fill(t: Tensor, make: () => Tensor): Tensor {
 /** @throws {DTypeError} for what is no tensor of numbers with fractions. */
 function demandFloats(what: string, t: Tensor): void {
   demandTensor(what, t, "t");
-  if (isFloat(t.dtype)) return;
+  if (isFloat(t.dtype) || isQuantized(t.dtype)) return;
   throw new DTypeError(
     `${what}: the tensor is ${t.dtype}, and what is drawn has fractions; give one of floats`,
   );
