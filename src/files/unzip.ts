@@ -9,6 +9,7 @@
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
+import { inflated, mostRatio } from "./inflate.ts";
 import { quote } from "./quote.ts";
 import { crc32 } from "./zip.ts";
 
@@ -27,8 +28,6 @@ export interface Zipped {
 const mostEnd = 65_557;
 /** The longest list that is read. */
 const mostList = 1 << 26;
-/** What a byte of deflate unpacks to at most. */
-const mostRatio = 1032;
 
 /** A number of 64 bits, where it is one that a file may have. */
 function long(view: DataView, at: number): number {
@@ -119,28 +118,4 @@ export async function openZip(source: ByteSource): Promise<Zipped[]> {
     });
   }
   return found;
-}
-
-/** What deflate packed, of `size` bytes; null where it is not. */
-async function inflated(
-  bytes: Uint8Array<ArrayBuffer>,
-  size: number,
-): Promise<Uint8Array<ArrayBuffer> | null> {
-  const out = new Uint8Array(size);
-  let at = 0;
-  try {
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    const reader = stream.getReader();
-    for (let step = await reader.read(); !step.done; step = await reader.read()) {
-      if (at + step.value.length > size) {
-        await reader.cancel();
-        return null;
-      }
-      out.set(step.value, at);
-      at += step.value.length;
-    }
-  } catch {
-    return null;
-  }
-  return at === size ? out : null;
 }

@@ -7,6 +7,8 @@
  */
 
 import { counted } from "../core/show.ts";
+import { inflated } from "./inflate.ts";
+
 /** A file to be archived. */
 export interface ZipEntry {
   /** Its path, with `/` between folders. */
@@ -115,21 +117,11 @@ export async function unzip(archive: Blob): Promise<File[]> {
     const start = from + 30 + head.getUint16(26, true) + head.getUint16(28, true);
     if (start + packed > archive.size) throw broken(`${path} is cut off`);
     const bytes = archive.slice(start, start + packed), short = path.split("/").at(-1)!;
-    const content = method === 0 ? bytes : await inflated(bytes, whole, path);
+    const content = method === 0 ? bytes : await inflated(bytes, whole);
+    if (content === null) {
+      throw broken(`${path} does not have the ${counted(whole, "byte")} that its list says`);
+    }
     files.push(Object.defineProperty(new File([content], short), "webkitRelativePath", { value: path }));
   }
   return files;
-}
-
-/** Unpacked, as long as the list says and no longer. */
-async function inflated(packed: Blob, size: number, path: string): Promise<Blob> {
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let sum = 0;
-  for await (const piece of packed.stream().pipeThrough(new DecompressionStream("deflate-raw"))) {
-    sum += piece.length;
-    if (sum > size) break;
-    pieces.push(Uint8Array.from(piece));
-  }
-  if (sum !== size) throw broken(`${path} does not have the ${counted(size, "byte")} that its list says`);
-  return new Blob(pieces);
 }
