@@ -256,7 +256,7 @@ export const isInner = (message: string): boolean => inner.test(message);
  */
 export function inFlags(message: string, { name: command, options, calls = {} }: Command): string {
   const named = (flag: string): string => calls[flag] ?? optionOf(flag);
-  const said = message.replace(inner, (before) => {
+  const said = inWords(message, options).replace(inner, (before) => {
     // What is said of an option alone begins with its name.
     const flag = Object.keys(options).find((flag) => before === `${named(flag)}: `);
     return flag === undefined ? `${command}: ` : `${command}: ${flagOf(flag)}: `;
@@ -274,11 +274,36 @@ export function inFlags(message: string, { name: command, options, calls = {} }:
   }, said);
 }
 
+/** What the library tells a program to set, as what the command is given. */
+function inWords(message: string, options: Options): string {
+  const draws = "temperature" in options
+    ? `give ${flagOf("temperature")} above 0 to draw`
+    : "nothing draws here";
+  const ids = "prompt-ids" in options
+    ? `give ${flagOf("prompt-ids")}, or a model with one`
+    : "name a model with one";
+  return message
+    .replace(
+      "nothing is drawn; it belongs to doSample: true; leave it out",
+      `nothing is drawn; leave it out, or ${draws}`,
+    )
+    .replace("so prompts are token ids; set model.tokenizer to give text", `and texts cannot be read; ${ids}`)
+    .replace("use generateIds, or set model.tokenizer", "name a model with one")
+    .replace(/; set model\.tokenizer\b/, "; name a model with one");
+}
+
 /**
  * What a device says of memory, said of the command: a program disposes its tensors and calls `setMaxMemory`; one who calls the
  * command gives --max-memory, which is spoken of where it `bounds`.
  */
-export function memoryInFlags(message: string, bounds: boolean): string {
+export function memoryInFlags(message: string, bounds: boolean, command: string): string {
+  const sizes = / of these sizes has more than .*, which \w+ can hold;/;
+  if (sizes.test(message)) {
+    const said = message.replace(inner, `${command}: `);
+    return bounds
+      ? said.replace(/which (\w+) can hold;/, `which ${flagOf("max-memory")} allows on $1; allow more,`)
+      : said;
+  }
   const said = message
     .replace(/; dispose tensors that are no longer needed \(tidy, using\), or/, ";")
     .replace(", or dispose tensors that are no longer needed", "");

@@ -109,7 +109,7 @@ export async function main(args: readonly string[]): Promise<number> {
         error.message = inFlags(error.message, command);
       }
       if (error instanceof DeviceError) {
-        error.message = memoryInFlags(error.message, values.has("max-memory"));
+        error.message = memoryInFlags(error.message, values.has("max-memory"), command.name);
       }
       throw error;
     }) ?? 0;

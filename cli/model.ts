@@ -128,9 +128,10 @@ export async function loadModel(
 
 /** Token ids from `1,2,3` or `1 2 3`, which an option gave. */
 export function parseIds(text: string, option = "prompt-ids"): number[] {
-  const parts = text.split(/[\s,]+/).filter(Boolean);
+  // Of two commas there is nothing between.
+  const parts = text.trim() === "" ? [] : text.trim().split(/\s*,\s*|\s+/);
   const ids = parts.map(Number);
-  const bad = parts.find((_, i) => !Number.isInteger(ids[i]) || ids[i] < 0);
+  const bad = parts.find((part, i) => part === "" || !Number.isInteger(ids[i]) || ids[i] < 0);
   if (bad !== undefined || !ids.length) {
     throw new UsageError(
       `--${option} are whole numbers such as 15,27,3; ${

@@ -163,6 +163,10 @@ export function newSettings(values: Values, path: string, positions: number, ran
   if (init === null && width % heads !== 0) {
     throw new UsageError(`train: --n-head is ${heads}, expected a divisor of --n-embd ${width}`);
   }
+  const kvHeads = values.number("n-kv-head");
+  if (init === null && kvHeads !== undefined && heads % kvHeads !== 0) {
+    throw new UsageError(`train: --n-kv-head is ${kvHeads}, expected a divisor of --n-head ${heads}`);
+  }
   const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
   return {
     text: baseName(path),
@@ -177,7 +181,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
     family: values.text("family") ?? "gpt2",
     "n-layer": number("n-layer", 4),
     "n-head": heads,
-    "n-kv-head": values.number("n-kv-head") ?? null,
+    "n-kv-head": kvHeads ?? null,
     "n-embd": width,
     "n-inner": values.number("n-inner") ?? null,
     "block-size": number("block-size", Math.min(128, positions)),

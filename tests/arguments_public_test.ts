@@ -245,6 +245,17 @@ const surplus: readonly [(x: Tensor) => unknown, RegExp][] = [
   [(x) => (ft.mul as Call)(x, x, undefined, 3), /mul: 3 has no effect, as it takes 2 arguments at most/],
 ];
 
+/** What is said of a file that is there or not, by its own name. */
+const ofFile =
+  /^Cannot open|neither a folder here nor|merges\.txt|a? ?tokenizer(_config)?\.json should|the files given holds/;
+
+/** What another is called for, by its own name, and why. */
+const toldByOthers: readonly RegExp[] = [
+  /^byClass$/, // Says what it is given for a name.
+  /^CharTokenizer\.from$|^new (CausalLM|GPT2Cache)$|^gpt2Config$|^resolveOptions$/, // By the class, the options, the call.
+  /^new (\w+Methods|Tensor|NetworkModel|TextModel|OnnxModel|GgufFile|(tabular\.)?TabularModelBase)$/, // Made by functions alone.
+];
+
 /** Rooms whose functions speak for themselves: no message of theirs begins with another function's name. */
 const named =
   /^(tabular\.(accuracy|auc|brier|classReport|confusionMatrix|expectedCalibrationError|logLoss|macroF1|mae|r2|reliability|rmse)|optim\.schedules\.\w+|(Tensor#)?(amax|amin|argsort|clamp|gather|indexSelect|max|mean|min|norm|prod|sort|sum|topk)|any|all|std)$/;
@@ -343,6 +354,31 @@ describe("arguments of the public face", () => {
     );
   });
 
+  it("hold the name of what was called, whichever other function it is made of", async () => {
+    const unnamed: string[] = [],
+      lists: (() => unknown[])[] = [
+        ...Object.values(wrong),
+        () => [aMatrix(), "x"],
+        () => [[aMatrix()], "x"],
+        () => [aMatrix(), null],
+        () => [aMatrix(), { qqxx: 1 }],
+        () => [aMatrix(), aMatrix(), aMatrix(), "q"],
+      ];
+    for (const [name, call] of all) {
+      if (toldByOthers.some((names) => names.test(name))) continue;
+      const own = name.split(/[ .#]/).at(-1) as string;
+      for (const list of lists) {
+        const error = await outcome(() => call(...list()));
+        // The constructor of a class's options, and a file by its name, are told by theirs.
+        if (error === undefined || ofFile.test((error as Error).message)) continue;
+        if ((error as Error).message.includes(own)) continue;
+        unnamed.push(`${name}: ${(error as Error).message}`);
+        break;
+      }
+    }
+    assertEquals(unnamed, []);
+  });
+
   it("say who was given what, and what was expected", async () => {
     const x = aMatrix(), linear = new nn.Linear(2, 2), ids = ft.CharTokenizer.from("abc");
     const calls: [Call, RegExp][] = [
@@ -357,9 +393,9 @@ describe("arguments of the public face", () => {
       [() => ids.decode(5 as never), /^decode: ids is 5, expected a list of numbers$/],
       [() => ft.CharTokenizer.from(""), /^CharTokenizer: there is no character/],
       [() => ft.full([2], undefined as never), /^full: the value is undefined, expected a number/],
-      [() => ft.setDefaultDevice(undefined as never), /^device undefined is not available here/],
+      [() => ft.setDefaultDevice(undefined as never), /^setDefaultDevice: device undefined is not available/],
       [() => ft.GPT2.load(5 as never), /^load: the place is 5, expected a folder, a URL/],
-      [() => ft.openSafetensors(null as never), /^open: the file is null, expected a path, a URL/],
+      [() => ft.openSafetensors(null as never), /^openSafetensors: the file is null, expected a path, a URL/],
       [() => ft.saveSafetensors(nowhere, { a: 5 } as never), /^saveSafetensors: "a" is 5, expected a tensor/],
       [() => linear.loadStateDict(null as never), /^loadStateDict: what is given is null, expected tensors/],
       [() => optim.clipGradNorm(linear as never, 1), /^clipGradNorm: what is given is a Linear, expected/],

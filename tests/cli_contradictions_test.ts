@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { inFlags, memoryInFlags } from "../cli/command.ts";
 import { call, fails } from "./_command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
@@ -63,5 +64,51 @@ describe("ways to read a table", () => {
         [["--keep", "a", "--target", "a"], /--keep "a" has no effect because it is the target/],
       ] as const
     ) await fails(2, ["tabular", "train", at("dates.csv"), "-o", at("m"), ...args], message);
+  });
+});
+
+describe("what the library would say of a command's call", () => {
+  it("is said of its flags, before anything is done", async () => {
+    writeFileSync(at("t.txt"), "to be or not to be, that is the question. ".repeat(20));
+    const sizes = ["--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--steps", "1"];
+    const train = ["train", at("t.txt"), "-o", at("run"), ...sizes];
+    const calls: [string[], RegExp][] = [
+      [
+        [...train, "--family", "llama", "--n-kv-head", "3"],
+        /train: --n-kv-head is 3, expected a divisor of --n-head 2/,
+      ],
+      [["logits", "--prompt-ids", "1", "--loss"], /logits: --loss needs at least 2 tokens/],
+      [
+        ["explain", "--train", "--block-size", "9999"],
+        /explain: --block-size is 9999, expected at most the 128 /,
+      ],
+      [["tokenize", "--decode", "1,,2"], /--decode are whole numbers such as 15,27,3; "" is not one/],
+      [["generate", "--prompt-ids", "1,"], /--prompt-ids are whole numbers such as 15,27,3; "" is not one/],
+    ];
+    for (const [args, message] of calls) await fails(2, args, message);
+  });
+
+  it("has the command's words for what a program would set", () => {
+    const command = { name: "generate", options: { temperature: { help: "" }, "prompt-ids": { help: "" } } };
+    const told = (message: string): string => inFlags(message, command as never);
+    assertStrictEquals(
+      told("this model has no tokenizer, so prompts are token ids; set model.tokenizer to give text"),
+      "this model has no tokenizer, and texts cannot be read; give --prompt-ids, or a model with one",
+    );
+    assertStrictEquals(
+      told(
+        "generate: seed has no effect because nothing is drawn; it belongs to doSample: true; leave it out",
+      ),
+      "generate: seed has no effect because nothing is drawn; leave it out, or give --temperature above 0 to draw",
+    );
+    const sizes =
+      "CausalLM.fromSizes: a GPT-2 of these sizes has more than 256 parameters, expected at most 250, " +
+      "which cpu can hold; take a smaller width";
+    assertStrictEquals(
+      memoryInFlags(sizes, true, "train"),
+      "train: a GPT-2 of these sizes has more than 256 parameters, expected at most 250, which --max-memory allows on cpu; " +
+        "allow more, take a smaller width",
+    );
+    assertStrictEquals(memoryInFlags(sizes, false, "train"), sizes.replace("CausalLM.fromSizes", "train"));
   });
 });

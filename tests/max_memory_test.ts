@@ -119,7 +119,7 @@ describe("setMaxMemory", () => {
     assert(found.length >= 3, found.join());
     for (const message of found) {
       for (const bounds of [false, true]) {
-        const said = memoryInFlags(message, bounds);
+        const said = memoryInFlags(message, bounds, "train");
         assert(!/setMaxMemory|tidy|dispose/.test(said), said);
         assertStrictEquals(said.includes("--max-memory"), bounds, said);
       }

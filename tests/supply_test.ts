@@ -9,6 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { version } from "../src/core/version.ts";
 import { missingFromLock } from "./_install.ts";
+import { linkedFrom, linksIn } from "../tools/links.ts";
 import { repository } from "./_data.ts";
 import { describe, it } from "./_suite.ts";
 
@@ -147,5 +148,21 @@ describe("a release", () => {
       version,
       version,
     ]);
+  });
+});
+
+describe("README in the npm form", () => {
+  it("names nothing that is not in the package", async () => {
+    const packed = await linkedFrom("README.md");
+    const named = linksIn("README.md", readFileSync(join(repository, "README.md"), "utf8"));
+    assert(named.length > 20, `${named.length} links`);
+    assertEquals(named.filter((path) => !packed.includes(path)), []);
+    for (const path of packed) assert(existsSync(join(repository, path)), path);
+    // What npm packs of it is said in one place.
+    const build = readFileSync(join(repository, "tools", "build_npm.ts"), "utf8");
+    const files = [.../files: (\[.*\])/.exec(build)![1].matchAll(/"([^"]+)"/g)].map(([, name]) => name);
+    const isPacked = (path: string): boolean =>
+      files.includes(path.split("/")[0]) || (files.includes("*.md") && /^[^/]+\.md$/.test(path));
+    assertEquals(packed.filter((path) => !isPacked(path)), []);
   });
 });

@@ -11,20 +11,21 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ensurePackages } from "../tests/_install.ts";
+import { linkedFrom } from "./links.ts";
 import { withUndefined } from "./optional_types.ts";
 import { withImports } from "./packages.ts";
 import { readTask } from "./task.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** What is copied as it is. The bundled model is what `ferrotype generate` speaks with. */
+/** What is copied as it is, with all that README names. The bundled model is what `ferrotype generate` speaks with. */
 const copied = [
-  "README.md",
+  ...await linkedFrom("README.md"),
   "CHANGELOG.md",
   "LICENSE",
   ...["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -78,7 +79,7 @@ function packageOf(own: Package): object {
       "./src/hub/package.js": "./src/hub/package_browser.js",
     },
     bin: { ferrotype: "./bin.js" },
-    files: ["mod.*", "bin.js", "bin", "src", "cli", "web", "README.md", "CHANGELOG.md", "LICENSE"],
+    files: ["mod.*", "bin.js", "bin", "src", "cli", "web", "docs", "bench", "*.md", "LICENSE"],
     sideEffects: own.sideEffects.map(js),
     peerDependencies: own.peerDependencies,
     peerDependenciesMeta: own.peerDependenciesMeta,
@@ -228,6 +229,10 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
     for (const path of copied) {
       await cp(join(root, path), join(temporary, path), { recursive: true });
     }
+    await appendFile(
+      join(temporary, "README.md"),
+      `\nWhat is named here lies in the package: \`node_modules/${own.name}/docs\`, beside this page.\n`,
+    );
     await rm(out, { recursive: true, force: true });
     await rename(temporary, out);
   } finally {

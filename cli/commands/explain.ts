@@ -5,9 +5,9 @@
  */
 import { whole } from "../../src/core/kinds.ts";
 import { type CausalLM, compile, optim, type Tensor, zeros } from "../../mod.ts";
-import type { Command } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { deviceIdle, loadModel, modelOptions } from "../model.ts";
-import { print, printJson } from "../output.ts";
+import { counted, print, printJson } from "../output.ts";
 
 /** The program of a training step over [batch, time] ids. */
 function trainingPlan(model: CausalLM, batch: number, time: number): string {
@@ -61,6 +61,13 @@ export const explain: Command = {
       batch = values.number("batch-size"),
       time = values.number("block-size");
     const { model, name, device } = await loadModel(values);
+    if (time !== undefined && time > model.contextLength) {
+      throw new UsageError(
+        `explain: --block-size is ${time}, expected at most the ${
+          counted(model.contextLength, "position")
+        } of ${name}`,
+      );
+    }
     const plan = isTraining
       ? trainingPlan(model, batch ?? 4, time ?? Math.min(64, model.contextLength))
       : model.stepPlan();

@@ -40,6 +40,11 @@ export const logits: Command = {
     const { model } = await loadModel(values);
     const ids = given ?? model.encode(positionals[0]);
     if (ids.length === 0) throw new UsageError("logits: the prompt is empty; give at least one token");
+    if (values.flag("loss") && ids.length < 2) {
+      throw new UsageError(
+        "logits: --loss needs at least 2 tokens, one to tell another from; the prompt has 1",
+      );
+    }
     const result = noGrad(() => model.forward([ids]));
     const rows = (await result.toArray() as number[][][])[0];
     const last = rows[rows.length - 1];

@@ -82,22 +82,23 @@ function isIterable(value: unknown): boolean {
 }
 
 /**
- * What `f` gives. An error of this package that begins with another function's name begins with `what` instead: whoever
- * called `what` did not call the other.
+ * What `f` gives. An error of this package that begins with one of `others`, functions that `what` is made of, begins with
+ * `what` instead: whoever called it did not call them.
  */
-export function named<T>(what: string, f: () => T): T {
+export function toldAs<T>(what: string, others: readonly string[], f: () => T): T {
   try {
     const result = f();
-    return result instanceof Promise ? result.catch((error) => rename(what, error)) as T : result;
+    return result instanceof Promise ? result.catch((error) => retell(what, others, error)) as T : result;
   } catch (error) {
-    return rename(what, error);
+    return retell(what, others, error);
   }
 }
 
-function rename(what: string, error: unknown): never {
-  if (!(error instanceof FerrotypeError)) throw error;
-  const [prefix = ""] = /^(?:new )?[\w.]+: /.exec(error.message) ?? [];
-  if (prefix === `${what}: `) throw error;
-  const Kind = error.constructor as new (message: string, options: ErrorOptions) => FerrotypeError;
-  throw new Kind(`${what}: ${error.message.slice(prefix.length)}`, { cause: error });
+function retell(what: string, others: readonly string[], error: unknown): never {
+  const other = error instanceof FerrotypeError &&
+    others.find((name) => (error as Error).message.startsWith(`${name}: `));
+  if (typeof other !== "string") throw error;
+  const { constructor, message } = error as FerrotypeError;
+  const Kind = constructor as new (message: string, options: ErrorOptions) => FerrotypeError;
+  throw new Kind(what + message.slice(other.length), { cause: error });
 }

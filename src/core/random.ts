@@ -222,7 +222,9 @@ export class Generator {
     demandNoMore(arguments, 1, "setState");
     const seed = checkSeed(state?.seed);
     if (!Number.isSafeInteger(state.offset) || state.offset < 0) {
-      throw new OptionError(`the offset of a generator is a whole number from 0, not ${show(state.offset)}`);
+      throw new OptionError(
+        `Generator: the offset of one is a whole number from 0, not ${show(state.offset)}`,
+      );
     }
     this.#seed = seed;
     this.#offset = state.offset;
@@ -231,7 +233,7 @@ export class Generator {
 
 function checkSeed(seed: number): number {
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new OptionError(`a seed is an integer from 0 to 2^53 - 1, not ${show(seed)}`);
+    throw new OptionError(`Generator: a seed is an integer from 0 to 2^53 - 1, not ${show(seed)}`);
   }
   return seed;
 }

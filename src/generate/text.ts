@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandRecord, toldAs } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { readyToHold } from "../ops/blocks.ts";
 import type { DecodeStream, Tokenizer } from "../text/mod.ts";
@@ -165,7 +165,7 @@ export async function* generateText<C extends LanguageModelCache>(
   const pieces = generatePieces(model, tokenizer, promptIds, options);
   try {
     for (;;) {
-      const step = await pieces.next();
+      const step = await toldAs("generateText", ["generatePieces"], () => pieces.next());
       if (step.done) return step.value;
       if (step.value.text) yield step.value.text;
     }
@@ -188,7 +188,11 @@ export async function generateWhole<C extends LanguageModelCache>(
   options: ResolvedOptions,
 ): Promise<GenerationResult> {
   demandNoMore(arguments, 4, "generateWhole");
-  return await runToEnd(generatePieces(model, tokenizer, promptIds, options));
+  return await toldAs(
+    "generateWhole",
+    ["generatePieces"],
+    () => runToEnd(generatePieces(model, tokenizer, promptIds, options)),
+  );
 }
 
 /**

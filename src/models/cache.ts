@@ -14,7 +14,7 @@ import { checkOption, checkOptions } from "../core/options.ts";
 import type { Shape } from "../core/shape.ts";
 import { counted } from "../core/show.ts";
 import { KVCache, type LayerOptions } from "../nn/mod.ts";
-import { layerOptions } from "../nn/options.ts";
+import { demandSizes, layerOptions } from "../nn/options.ts";
 import { StateCache } from "../nn/state_cache.ts";
 import { copyInto, indexSelect, slice, type Tensor, tensor } from "../ops/mod.ts";
 import { activeCapture, noGrad, outsideCapture, tidy } from "../tensor/mod.ts";
@@ -87,10 +87,11 @@ export class CausalCache {
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(sizes: CacheSizes, batch: number, capacity: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 4, "CausalCache");
-    demandRecord("createCache", sizes, "sizes", "{ layers, heads, width }");
+    demandRecord("CausalCache", sizes, "sizes", "{ layers, heads, width }");
     const { layers, heads, width, states = [] } = sizes;
-    checkOption("createCache", "layers", layers, whole(1));
-    checkOptions("createCache", options, layerOptions);
+    checkOption("CausalCache", "layers", layers, whole(1));
+    checkOptions("CausalCache", options, layerOptions);
+    demandSizes("CausalCache", { batch, heads, capacity, width });
     this.batch = batch;
     this.depth = layers;
     const attending: KVCache[] = [], others: StateCache[] = [];

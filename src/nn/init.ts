@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { demandFunction, demandNoMore } from "../core/demand.ts";
-import { ShapeError } from "../core/errors.ts";
+import { demandFunction, demandNoMore, toldAs } from "../core/demand.ts";
+import { isFloat, isQuantized } from "../core/dtype.ts";
+import { DTypeError, ShapeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOption } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
@@ -41,6 +42,24 @@ function fill(t: Tensor, make: () => Tensor): Tensor {
   return t;
 }
 
+/** @throws {DTypeError} for what is no tensor of numbers with fractions. */
+function demandFloats(what: string, t: Tensor): void {
+  demandTensor(what, t, "t");
+  if (isFloat(t.dtype) || isQuantized(t.dtype)) return;
+  throw new DTypeError(
+    `${what}: the tensor is ${t.dtype}, and what is drawn has fractions; give one of floats`,
+  );
+}
+
+function filled(what: string, t: Tensor, value: number): Tensor {
+  demandTensor(what, t, "t");
+  return toldAs(
+    what,
+    ["full"],
+    () => fill(t, () => full(t.shape, value, { device: t.device, dtype: t.dtype })),
+  );
+}
+
 /**
  * Inputs and outputs of a weight [out, in, …]: what one output sums over, and what one input feeds.
  *
@@ -49,9 +68,13 @@ function fill(t: Tensor, make: () => Tensor): Tensor {
  */
 export function fans(t: Tensor): { fanIn: number; fanOut: number } {
   demandNoMore(arguments, 1, "init.fans");
-  demandTensor("fans", t, "t");
+  return fansOf("init.fans", t);
+}
+
+function fansOf(what: string, t: Tensor): { fanIn: number; fanOut: number } {
+  demandFloats(what, t);
   if (t.shape.length < 2) {
-    throw new ShapeError(`fans: a weight has at least 2 dims, not ${formatShape(t.shape)}`);
+    throw new ShapeError(`${what}: a weight has at least 2 dims, not ${formatShape(t.shape)}`);
   }
   const field = t.shape.slice(2).reduce((a, b) => a * b, 1);
   return { fanIn: t.shape[1] * field, fanOut: t.shape[0] * field };
@@ -66,7 +89,7 @@ export function fans(t: Tensor): { fanIn: number; fanOut: number } {
  */
 export function uniform(t: Tensor, low = 0, high = 1): Tensor {
   demandNoMore(arguments, 3, "init.uniform");
-  demandTensor("init.uniform", t, "t");
+  demandFloats("init.uniform", t);
   demandBounds("init.uniform", low, high);
   return fill(t, () => rand(t.shape, { device: t.device }).mul(high - low).add(low));
 }
@@ -80,7 +103,7 @@ export function uniform(t: Tensor, low = 0, high = 1): Tensor {
  */
 export function normal(t: Tensor, mean = 0, std = 1): Tensor {
   demandNoMore(arguments, 3, "init.normal");
-  demandTensor("init.normal", t, "t");
+  demandFloats("init.normal", t);
   checkOption("init.normal", "mean", mean, aNumber);
   checkOption("init.normal", "std", std, fromZero);
   return fill(t, () => randn(t.shape, { device: t.device }).mul(std).add(mean));
@@ -94,8 +117,7 @@ export function normal(t: Tensor, mean = 0, std = 1): Tensor {
  */
 export function constant(t: Tensor, value: number): Tensor {
   demandNoMore(arguments, 2, "init.constant");
-  demandTensor("init.constant", t, "t");
-  return fill(t, () => full(t.shape, value, { device: t.device, dtype: t.dtype }));
+  return filled("init.constant", t, value);
 }
 
 /**
@@ -106,7 +128,7 @@ export function constant(t: Tensor, value: number): Tensor {
  */
 export function zeros(t: Tensor): Tensor {
   demandNoMore(arguments, 1, "init.zeros");
-  return constant(t, 0);
+  return filled("init.zeros", t, 0);
 }
 
 /**
@@ -117,7 +139,7 @@ export function zeros(t: Tensor): Tensor {
  */
 export function ones(t: Tensor): Tensor {
   demandNoMore(arguments, 1, "init.ones");
-  return constant(t, 1);
+  return filled("init.ones", t, 1);
 }
 
 /** Uniform in ±bound; what has no inputs has an infinite bound, and no elements either. */
@@ -136,7 +158,7 @@ const around = (t: Tensor, std: number): Tensor => t.size === 0 ? t : normal(t, 
 export function xavierUniform(t: Tensor, gain = 1): Tensor {
   demandNoMore(arguments, 2, "init.xavierUniform");
   checkOption("init.xavierUniform", "gain", gain, fromZero);
-  const { fanIn, fanOut } = fans(t);
+  const { fanIn, fanOut } = fansOf("init.xavierUniform", t);
   return within(t, gain * Math.sqrt(6 / (fanIn + fanOut)));
 }
 
@@ -150,7 +172,7 @@ export function xavierUniform(t: Tensor, gain = 1): Tensor {
 export function xavierNormal(t: Tensor, gain = 1): Tensor {
   demandNoMore(arguments, 2, "init.xavierNormal");
   checkOption("init.xavierNormal", "gain", gain, fromZero);
-  const { fanIn, fanOut } = fans(t);
+  const { fanIn, fanOut } = fansOf("init.xavierNormal", t);
   return around(t, gain * Math.sqrt(2 / (fanIn + fanOut)));
 }
 
@@ -164,7 +186,7 @@ export function xavierNormal(t: Tensor, gain = 1): Tensor {
 export function kaimingUniform(t: Tensor, a = 0): Tensor {
   demandNoMore(arguments, 2, "init.kaimingUniform");
   checkOption("init.kaimingUniform", "a", a, aNumber);
-  return within(t, Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fans(t).fanIn));
+  return within(t, Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fansOf("init.kaimingUniform", t).fanIn));
 }
 
 /**
@@ -177,5 +199,5 @@ export function kaimingUniform(t: Tensor, a = 0): Tensor {
 export function kaimingNormal(t: Tensor, a = 0): Tensor {
   demandNoMore(arguments, 2, "init.kaimingNormal");
   checkOption("init.kaimingNormal", "a", a, aNumber);
-  return around(t, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fans(t).fanIn));
+  return around(t, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fansOf("init.kaimingNormal", t).fanIn));
 }

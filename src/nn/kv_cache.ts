@@ -15,7 +15,7 @@ import { appendAt } from "../ops/appended.ts";
 import { add, arange, copyInto, empty, full, slice, type Tensor, zeros } from "../ops/mod.ts";
 import { activeCapture, keep, perRun, tidy, wantsGradient } from "../tensor/mod.ts";
 import type { LayerOptions } from "./layers.ts";
-import { layerOptions } from "./options.ts";
+import { demandSizes, layerOptions } from "./options.ts";
 
 /**
  * Keys and values of one layer, in memory planned once: [batch, heads, capacity, width].
@@ -39,6 +39,7 @@ export class KVCache {
     demandNoMore(arguments, 5, "KVCache");
     const { dtype = "f32" } = checkOptions("KVCache", options, layerOptions),
       shape = [batch, heads, capacity, width];
+    demandSizes("KVCache", { batch, heads, capacity, width });
     if (!["f32", "f16", "bf16", "q8"].includes(dtype)) {
       throw new DTypeError(`KVCache: dtype "${dtype}" is none of f32, f16, bf16, q8`);
     }

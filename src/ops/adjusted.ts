@@ -4,7 +4,7 @@
  * @module
  */
 import { isFloat } from "../core/dtype.ts";
-import { areCallback, named } from "../core/demand.ts";
+import { areCallback, toldAs } from "../core/demand.ts";
 import { DTypeError } from "../core/errors.ts";
 import { number, oneOf, orNull, whole } from "../core/kinds.ts";
 import { fixed, isNumber } from "../core/number.ts";
@@ -59,7 +59,7 @@ export function scaled(what: string, a: Operand, b: Operand, args: IArguments): 
     throw new DTypeError(`${what}: alpha is ${factor}, expected a whole number, as the result is ${dtype}`);
   }
   if (isNumber(b)) return fixed(b) * factor;
-  return named(what, () => row("mul", toDType(b, dtype), factor));
+  return toldAs(what, ["mul", "to"], () => row("mul", toDType(b, dtype), factor));
 }
 
 /** a / b, rounded as the options say. */
@@ -67,7 +67,7 @@ export function divided(a: Operand, b: Operand, args: IArguments): Tensor {
   if (areCallback(args, 2)) return row("div", a, b);
   const { roundingMode = null } = checkOptions<DivOptions>("div", args[2], divOptions);
   if (roundingMode === null) return row("div", a, b);
-  return named("div", () => {
+  return toldAs("div", ["floorDivide", "fmod", "sub", "trunc", "to"], () => {
     if (roundingMode === "floor") return row("floorDivide", a, b);
     const dtype = promoteOperands("div", [a, b]);
     if (!isFloat(dtype)) return row("floorDivide", row("sub", a, row("fmod", a, b)), b);
@@ -90,5 +90,5 @@ export function rounded(x: Tensor, args: IArguments): Tensor {
   }
   // A power of ten below 1 would not be exact.
   const power = 10 ** Math.abs(n), [there, back] = n > 0 ? ["mul", "div"] : ["div", "mul"];
-  return named("round", () => row(back, row("round", row(there, x, power)), power));
+  return toldAs("round", ["mul", "div"], () => row(back, row("round", row(there, x, power)), power));
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import { counted, show } from "../core/show.ts";
-import { demandFunction, demandNoMore } from "../core/demand.ts";
+import { demandFunction, demandNoMore, demandText, toldAs } from "../core/demand.ts";
 import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
@@ -290,6 +290,8 @@ export function byClass<T>(
   f: () => T,
 ): T {
   demandNoMore(arguments, 5, "byClass");
+  demandText("byClass", what, "what");
+  demandTensor(what, ids, "ids");
   demandFunction(what, f);
   const isNone = (id: number | bigint) => (id < 0 || id >= classes) && Number(id) !== ignoreIndex;
   return named(ids, (id) => isNone(id) ? targetError(what, id, classes, ignoreIndex) : null, f);
@@ -303,7 +305,7 @@ export function byClass<T>(
  */
 export function asPositions(ids: Tensor, classes: number): Tensor {
   demandNoMore(arguments, 2, "asPositions");
-  return where(lt(ids, 0), classes, ids);
+  return toldAs("asPositions", ["lt", "where"], () => where(lt(ids, 0), classes, ids));
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import { promote } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { kind, oneOf } from "../core/kinds.ts";
@@ -80,7 +80,11 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
       throw new ShapeError(`stack: ${formatShape(tensors[0].shape)} and ${formatShape(t.shape)} differ`);
     }
   }
-  return tidy(() => concat(tensors.map((t) => unsqueeze(t, dim)), dim));
+  return toldAs(
+    "stack",
+    ["unsqueeze", "concat"],
+    () => tidy(() => concat(tensors.map((t) => unsqueeze(t, dim)), dim)),
+  );
 }
 
 /**

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import type { Epilogue, View } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
@@ -359,8 +359,11 @@ export function outer(a: Tensor, b: Tensor): Tensor {
  */
 export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
   demandNoMore(arguments, 5, "addmm");
-  return tidy(() =>
-    add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha))
+  return toldAs(
+    "addmm",
+    ["matmul", "mul", "add"],
+    () =>
+      tidy(() => add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha))),
   );
 }
 

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import { fillRandom } from "../backends/kernels/random.ts";
 import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
@@ -46,7 +46,7 @@ const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
  */
 export function manualSeed(seed: number): void {
   demandNoMore(arguments, 1, "manualSeed");
-  generator.seed(seed);
+  toldAs("manualSeed", ["Generator"], () => generator.seed(seed));
 }
 
 /**
@@ -67,7 +67,7 @@ export function randomState(): GeneratorState {
  */
 export function setRandomState(state: GeneratorState): void {
   demandNoMore(arguments, 1, "setRandomState");
-  generator.setState(state);
+  toldAs("setRandomState", ["Generator"], () => generator.setState(state));
 }
 
 /**

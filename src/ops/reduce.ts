@@ -335,9 +335,8 @@ const varOptions: OptionTable<VarOptions> = { correction: number({ from: 0 }), k
  * @category Reductions and order
  */
 export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
-  demandNoMore(arguments, 3, "var");
   demandNoMore(arguments, 3, "variance");
-  return spreadOf("var", x, dim, options);
+  return spreadOf("variance", x, dim, options);
 }
 
 function spreadOf(what: string, x: Tensor, dim: Dims, options: VarOptions): Tensor {

@@ -9,6 +9,7 @@
 import { demandNoMore } from "../core/demand.ts";
 import { type DType, fitsRange, isDType, isFloat, isK, rangeError, rangeOf } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
+import { show } from "../core/show.ts";
 import { fixed, isNumber } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import { table } from "../expr/table.ts";
@@ -146,14 +147,14 @@ function demandNonzeros(name: string, divisor: Operand): void {
  */
 export function toDType(x: Tensor, dtype: DType): Tensor {
   demandNoMore(arguments, 2, "toDType");
-  demandTensor("to", x);
+  demandTensor("toDType", x);
   if (x.dtype === dtype) return x;
   if (!isDType(dtype)) {
-    throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool q8 q4`);
+    throw new DTypeError(`toDType: ${show(dtype)} is no dtype; there are f32 f16 bf16 i64 i32 u8 bool q8 q4`);
   }
   if (isK(dtype)) {
     throw new DTypeError(
-      `to: nothing becomes ${dtype} but in a file, by saveGguf or \`ferrotype convert\`; use q8 or q4`,
+      `toDType: nothing becomes ${dtype} but in a file, by saveGguf or \`ferrotype convert\`; use q8 or q4`,
     );
   }
   if (dtype === "q8" || dtype === "q4") return quantized(x, dtype);

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import {
   broadcastStrides,
@@ -268,17 +268,17 @@ export function resolveRange(
   n: number,
 ): { start: number; size: number; step: number } {
   demandNoMore(arguments, 2, "resolveRange");
-  demandList("slice", range, "a range such as [start, end]");
+  demandList("resolveRange", range, "a range such as [start, end]");
   const step = range[2] ?? 1;
   if (!Number.isInteger(step) || step === 0) {
-    throw new ShapeError(`slice: a step is a whole number, not ${step}`);
+    throw new ShapeError(`resolveRange: a step is a whole number, not ${step}`);
   }
   const low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
   const clip = (v: number | null | undefined, missing: number): number => {
     if (v === null || v === undefined) return missing;
     v = fixed(v);
     if (Number.isNaN(v) || (Number.isFinite(v) && !Number.isInteger(v))) {
-      throw new ShapeError(`slice: a bound is a whole number, not ${v}`);
+      throw new ShapeError(`resolveRange: a bound is a whole number, not ${v}`);
     }
     return Math.min(Math.max(v < 0 ? v + n : v, low), high);
   };
@@ -321,7 +321,7 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
       strides.push(x.strides[i]);
       return;
     }
-    const { start, size, step } = resolveRange(range ?? [], n);
+    const { start, size, step } = toldAs("slice", ["resolveRange"], () => resolveRange(range ?? [], n));
     if (size > 0) offset += start * x.strides[i];
     full.push(size);
     strides.push(x.strides[i] * step);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import { checkOptions } from "../core/options.ts";
 import { hubOptions } from "../hub/options.ts";
 import type { Openable } from "../platform/platform.ts";
@@ -54,10 +54,12 @@ export async function loadChatTemplate(
   options: FolderOptions = {},
 ): Promise<ChatTemplate | null> {
   demandNoMore(arguments, 2, "loadChatTemplate");
-  const reach = checkOptions("loadChatTemplate", options, hubOptions), gguf = await textOfGguf(where);
+  const reach = checkOptions("loadChatTemplate", options, hubOptions),
+    gguf = await toldAs("loadChatTemplate", ["open"], () => textOfGguf(where));
   if (gguf) demandNoHub(where, reach);
   if (gguf) return await ggufChatTemplate(gguf.metadata, gguf.where);
-  const folder = await openFolder(where as string | URL | GivenFiles, reach),
+  const place = where as string | URL | GivenFiles;
+  const folder = await toldAs("loadChatTemplate", ["load"], () => openFolder(place, reach)),
     own = await chatTemplateOf(folder);
   if (own) return own;
   const alone = await textOfLoneGguf(folder);

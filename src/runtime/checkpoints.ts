@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, demandText } from "../core/demand.ts";
 import { checkOptions } from "../core/options.ts";
 import * as platform from "../platform/platform.ts";
 import { keepingOptions } from "../train/checkpoint_store.ts";
@@ -23,6 +23,7 @@ export class CheckpointManager extends CheckpointStore {
   constructor(directory: string, options: Omit<CheckpointOptions, "fileSystem"> = {}) {
     demandNoMore(arguments, 2, "CheckpointManager");
     const checked = checkOptions("CheckpointManager", options, keepingOptions);
+    demandText("CheckpointManager", directory, "the directory");
     super(directory, { ...checked, fileSystem: platform });
   }
 }

@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import { readyToHold } from "../ops/blocks.ts";
-import { demandNoMore } from "../core/demand.ts";
 import { namedTensors } from "./save_weights.ts";
 import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
@@ -72,7 +72,7 @@ export class Gguf extends GgufFile {
  */
 export async function openGguf(what: Openable): Promise<Gguf> {
   demandNoMore(arguments, 1, "openGguf");
-  return await openGgufParts(what, (parts) => new Gguf(parts));
+  return await toldAs("openGguf", ["open"], () => openGgufParts(what, (parts) => new Gguf(parts)));
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore, demandPath } from "../core/demand.ts";
+import { demandNoMore, demandPath, toldAs } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { counted } from "../core/show.ts";
@@ -36,7 +36,8 @@ function tensorOf(array: NpyArray, { dtype, device }: ReadTensorOptions): Tensor
  */
 export async function readNpy(what: Openable, options: ReadTensorOptions = {}): Promise<Tensor> {
   demandNoMore(arguments, 2, "readNpy");
-  const place = checkOptions("readNpy", options, placeOptions), source = await openSource(what);
+  const place = checkOptions("readNpy", options, placeOptions),
+    source = await toldAs("readNpy", ["open"], () => openSource(what));
   try {
     return tensorOf(readNpyArray(await source.read(0, source.size), source.name), place);
   } finally {
@@ -72,7 +73,8 @@ const mostBytes = 2 ** 32 - 1;
  */
 export async function readNpz(what: Openable, options: ReadTensorOptions = {}): Promise<Map<string, Tensor>> {
   demandNoMore(arguments, 2, "readNpz");
-  const place = checkOptions("readNpz", options, placeOptions), source = await openSource(what);
+  const place = checkOptions("readNpz", options, placeOptions),
+    source = await toldAs("readNpz", ["open"], () => openSource(what));
   const found = new Map<string, Tensor>();
   try {
     for (const { name, read } of await openZip(source)) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { demand, demandNoMore, demandPath } from "../core/demand.ts";
+import { demand, demandNoMore, demandPath, toldAs } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
@@ -73,7 +73,7 @@ export class Onnx extends OnnxModel {
   static async load(what: Openable, options: OnnxLoadOptions = {}): Promise<Onnx> {
     demandNoMore(arguments, 2, "load");
     const { device = defaultDevice() } = checkOptions("Onnx.load", options, loadOptions);
-    const source = await openSource(what);
+    const source = await toldAs("Onnx.load", ["open"], () => openSource(what));
     try {
       const message = await readModel(source);
       return await openModel(message, { source, open: beside(what, source.name) }, device, Onnx);
@@ -168,7 +168,7 @@ export async function exportOnnx(
  */
 export async function inspectOnnx(what: Openable): Promise<OnnxSummary> {
   demandNoMore(arguments, 1, "inspectOnnx");
-  const source = await openSource(what);
+  const source = await toldAs("inspectOnnx", ["open"], () => openSource(what));
   try {
     return summaryOf(await readModel(source));
   } finally {

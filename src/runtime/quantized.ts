@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { provideQuantized } from "../backends/kernels/quantized.ts";
 
 initQuantized();
@@ -16,5 +17,6 @@ initQuantized();
  * @category Devices
  */
 export function initQuantized(): void {
+  demandNoMore(arguments, 0, "initQuantized");
   provideQuantized();
 }

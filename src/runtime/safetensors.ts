@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandNoMore, demandPath } from "../core/demand.ts";
+import { demand, demandNoMore, demandPath, toldAs } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isDType, isFloat, isK, isQuantized, quantBlock } from "../core/dtype.ts";
@@ -118,7 +118,11 @@ function openHere(what: Openable): Promise<ByteSource> {
  */
 export async function openSafetensors(what: Openable): Promise<Safetensors> {
   demandNoMore(arguments, 1, "openSafetensors");
-  return new Safetensors(await openFiles(await openHere(what), shardsOf(what)));
+  return await toldAs(
+    "openSafetensors",
+    ["open"],
+    async () => new Safetensors(await openFiles(await openHere(what), shardsOf(what))),
+  );
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { object } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
@@ -57,7 +57,8 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
  */
 export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
   demandNoMore(arguments, 2, "readCsv");
-  return await readTable(what, checkCsvOptions("readCsv", options), null);
+  const checked = checkCsvOptions("readCsv", options);
+  return await toldAs("readCsv", ["open"], () => readTable(what, checked, null));
 }
 
 async function readTable(what: CsvSource, options: CsvOptions, expected: Expected | null): Promise<Table> {
@@ -129,7 +130,9 @@ export class TabularModel extends TabularModelBase {
     const given = checkOptions("TabularModel.fit", options, fitOptions, idleFitOptions(csv instanceof Table));
     const { csv: reading, ...rest } = given;
     const signal = given.signal ? { signal: given.signal } : {};
-    const table = csv instanceof Table ? csv : await readCsv(csv, { ...signal, ...reading });
+    const table = csv instanceof Table
+      ? csv
+      : await toldAs("TabularModel.fit", ["readCsv"], () => readCsv(csv, { ...signal, ...reading }));
     const { fitted, info } = await fitTable(table, { version, ...rest });
     return new TabularModel(fitted, info);
   }
@@ -140,7 +143,8 @@ export class TabularModel extends TabularModelBase {
    */
   static async load(what: Openable): Promise<TabularModel> {
     demandNoMore(arguments, 1, "load");
-    const source = await openSource(what), file = new SafetensorsFile(await openFiles(source));
+    const source = await toldAs("TabularModel.load", ["open"], () => openSource(what)),
+      file = new SafetensorsFile(await openFiles(source));
     try {
       const { fitted, info } = await readModel(file, source.name);
       return new TabularModel(fitted, info);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, toldAs } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { hubOptions } from "../hub/options.ts";
@@ -116,10 +116,14 @@ export async function loadTokenizer(
 ): Promise<Tokenizer> {
   demandNoMore(arguments, 2, "loadTokenizer");
   const { engine, ...rest } = checkOptions("loadTokenizer", options, loadOptions);
-  const gguf = await textOfGguf(where);
+  const gguf = await toldAs("loadTokenizer", ["open"], () => textOfGguf(where));
   if (gguf) demandNoHub(where, rest);
   if (gguf) return await ofGguf(gguf);
-  const folder = await openFolder(where as string | URL | GivenFiles, rest);
+  const folder = await toldAs(
+    "loadTokenizer",
+    ["load"],
+    () => openFolder(where as string | URL | GivenFiles, rest),
+  );
   const own = await tokenizerOf(folder, engine ? { engine } : {}),
     alone = own ? null : await textOfLoneGguf(folder);
   const found = own ?? (alone && await ofGguf(alone));

@@ -12,11 +12,11 @@
 
 import { demandNoMore, demandNumbers } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
-import { counted } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 
-function checkLevel(level: number): void {
+function checkLevel(what: string, level: number): void {
   if (!(level > 0 && level < 1)) {
-    throw new OptionError(`the level of an interval is between 0 and 1, not ${level}`);
+    throw new OptionError(`${what}: the level of an interval is between 0 and 1, not ${show(level)}`);
   }
 }
 
@@ -36,7 +36,7 @@ function rankOf(count: number, level: number): number {
  */
 export function conformalRadius(sorted: ArrayLike<number>, level: number): number {
   demandNoMore(arguments, 2, "conformalRadius");
-  checkLevel(level);
+  checkLevel("conformalRadius", level);
   demandNumbers("conformalRadius", sorted, "sorted");
   const rank = rankOf(sorted.length, level);
   return rank > sorted.length ? Infinity : sorted[rank - 1];
@@ -53,7 +53,7 @@ export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBu
   demandNumbers("sortedResiduals", errors, "errors");
   const residuals = Float64Array.from(errors, Math.abs);
   const bad = residuals.findIndex((residual) => !Number.isFinite(residual));
-  if (bad >= 0) throw new OptionError(`the residual of row ${bad} is ${errors[bad]}`);
+  if (bad >= 0) throw new OptionError(`sortedResiduals: the residual of row ${bad} is ${show(errors[bad])}`);
   return residuals.sort();
 }
 
@@ -68,7 +68,7 @@ export function thinResiduals(sorted: ArrayLike<number>, limit = 401): Float32Ar
   demandNoMore(arguments, 2, "thinResiduals");
   demandNumbers("thinResiduals", sorted, "sorted");
   if (!Number.isInteger(limit) || limit < 2) {
-    throw new OptionError(`at least 2 residuals are kept, not ${limit}`);
+    throw new OptionError(`thinResiduals: at least 2 are kept, not ${show(limit)}`);
   }
   if (sorted.length <= limit) return Float32Array.from(sorted);
   return Float32Array.from(
@@ -160,7 +160,7 @@ export function crossConformal(
   level = 0.9,
 ): ConformalInterval {
   demandNoMore(arguments, 3, "crossConformal");
-  checkLevel(level);
+  checkLevel("crossConformal", level);
   demandNumbers("crossConformal", errors, "errors");
   demandNumbers("crossConformal", folds, "folds");
   if (folds.length !== errors.length) {

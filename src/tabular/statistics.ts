@@ -7,9 +7,9 @@
  * @module
  */
 
-import { demand, demandNoMore, demandNumbers, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandNumbers, demandRecord, toldAs } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
-import { counted } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { conformalRadius } from "./conformal.ts";
 import { quartile, shareBelow } from "./quantiles.ts";
 
@@ -106,7 +106,7 @@ export function entropy(probabilities: ArrayLike<number>): number {
   let sum = 0;
   for (let c = 0; c < probabilities.length; c++) {
     const p = probabilities[c];
-    if (!(p >= 0)) throw new OptionError(`class ${c} has probability ${p}`);
+    if (!(p >= 0)) throw new OptionError(`entropy: class ${c} has probability ${show(p)}`);
     if (p > 0) sum -= p * Math.log2(p);
   }
   // −1·log2(1) is −0, and a sum a rounding above 1 would make it negative.
@@ -248,7 +248,7 @@ export function regressionStatistics(
   level = 0.9,
 ): RegressionStatistics {
   demandNoMore(arguments, 4, "regressionStatistics");
-  const radius = conformalRadius(residuals, level);
+  const radius = toldAs("regressionStatistics", ["conformalRadius"], () => conformalRadius(residuals, level));
   return {
     ...valueStatistics(value, target),
     interval: { lower: value - radius, upper: value + radius, level },

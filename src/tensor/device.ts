@@ -85,7 +85,12 @@ export function deviceNames(): DeviceName[] {
  */
 export function setDefaultDevice(name: DeviceName): void {
   demandNoMore(arguments, 1, "setDefaultDevice");
-  deviceOf(name);
+  try {
+    deviceOf(name);
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    throw new DeviceError(`setDefaultDevice: ${error.message}`, { cause: error });
+  }
   defaultName = name;
 }
 

@@ -93,7 +93,9 @@ export class CharTokenizer implements Tokenizer {
     if (this.#ids.size !== tokens.length || specials.includes("")) {
       const twice = tokens.find((token, id) => token === "" || this.#ids.get(token) !== id);
       throw new OptionError(
-        `characters and special tokens should be distinct, and ${JSON.stringify(twice)} is not`,
+        `CharTokenizer: characters and special tokens should be distinct, and ${
+          JSON.stringify(twice)
+        } is not`,
       );
     }
     this.unkTokenId = unk === undefined ? undefined : this.#ids.get(unk);

@@ -6,7 +6,7 @@
 import { demandNoMore } from "../../core/demand.ts";
 import { checkOptions } from "../../core/options.ts";
 import type { LayerOptions } from "../../nn/mod.ts";
-import { layerOptions } from "../../nn/options.ts";
+import { demandSizes, layerOptions } from "../../nn/options.ts";
 import { CausalCache } from "../cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 
@@ -21,6 +21,7 @@ export class GPT2Cache extends CausalCache {
     demandNoMore(arguments, 4, "GPT2Cache");
     const { nEmbd, nHead, nLayer } = gpt2Config(config);
     checkOptions("GPT2Cache", options, layerOptions);
+    demandSizes("GPT2Cache", { batch, capacity });
     super({ layers: nLayer, heads: nHead, width: nEmbd / nHead }, batch, capacity, options);
   }
 }

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { demandNoMore, named } from "../../core/demand.ts";
+import { demandNoMore, toldAs } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import { show } from "../../core/show.ts";
 import { ReduceMethods } from "./reduce.ts";
@@ -51,7 +51,7 @@ export class ViewMethods extends ReduceMethods {
    * @throws {ShapeError} when the sizes do not multiply to the number of elements.
    */
   view(this: Tensor, ...shape: Sizes): Tensor {
-    return named("view", () => views.reshape(this, listOf("view", shape)));
+    return toldAs("view", ["reshape"], () => views.reshape(this, listOf("view", shape)));
   }
 
   /**

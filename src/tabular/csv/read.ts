@@ -169,7 +169,7 @@ export async function readCsvStream(
   expected: Expected | null = null,
 ): Promise<Table> {
   demandNoMore(arguments, 4, "readCsvStream");
-  const options = checkCsvOptions("readCsv", given);
+  const options = checkCsvOptions("readCsvStream", given);
   demandText("readCsvStream", name, "the name");
   demandIterable("readCsvStream", bytes, "what to read", "an async iterable of bytes");
   const decoder = new StrictDecoder(name, options.encoding), breathe = breather();

@@ -120,7 +120,7 @@ export function bootstrapInterval(
   );
   demandFunction("bootstrapInterval", metric, "metric");
   if (!Number.isInteger(rows) || rows < 1) {
-    throw new OptionError(`a bootstrap needs at least 1 row, not ${rows}`);
+    throw new OptionError(`bootstrapInterval: it needs at least 1 row, not ${rows}`);
   }
   const value = metric(Uint32Array.from({ length: rows }, (_, row) => row));
   const generator = new Generator(seed);
