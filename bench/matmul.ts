@@ -16,6 +16,7 @@ import { Worker } from "node:worker_threads";
 import { type Emit, Engine } from "../src/backends/cpu/engine.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
+import "../src/backends/kernels/quantized.ts";
 import type { View } from "../src/backends/contract.ts";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 

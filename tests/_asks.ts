@@ -3,7 +3,9 @@
  * imports among them.
  *
  * A file that asks for nothing computes, and what it computes is its engine's: Deno and Node share one (V8), so one of them
- * answers for both, and Bun (JavaScriptCore) for itself.
+ * answers for both, and Bun (JavaScriptCore) for itself. Most of these follow a program (options, messages, files, search, what a model is
+ * told) that means the same on every engine; what an engine makes by itself is machine code of kernels, formulas, the bits of
+ * numbers and patterns over text. A file that tries these names them, and such files alone run on a second engine.
  *
  * @module
  */
@@ -61,6 +63,25 @@ const words =
   /\b(?:[sg]etThreads|setMaxMemory|maxMemory|openWebGpu|requestGpuAdapter|spawnWorker|DecompressionStream|fetch\(|Worker\(|(?:Deno|Bun)\.|navigator\.|process\.(?:on\(|kill))/;
 
 const imports = /^(?:import|export)\s+(?!type\b)(?:([^;"']*?)\s+from\s+)?"([^"]+)";/gm;
+
+/** Rooms whose work is an engine's: kernels and their formulas, numbers of few bits, texts and their patterns. */
+const ofEngine = /^\.\.\/src\/(?:(?:backends|expr|text|tabular\/csv)\/|core\/(?:half|quantize)\.)/;
+
+/** Helpers by which a test gives all that a device computes, one device after the other. */
+const devices = /^(?:_devices|_gradients|_ops_golden|_random_program)\.ts$|^fuzz\//;
+
+/** The first thing that a test file tries which its engine makes by itself, in its own words; null where there is none. */
+export function tries(file: string): string | null {
+  return triesOf(readFileSync(join(repository, "tests", file), "utf8"));
+}
+
+/** The same of a file with this text. */
+export function triesOf(text: string): string | null {
+  for (const [, , from] of text.matchAll(imports)) {
+    if (ofEngine.test(from) || devices.test(from.replace("./", ""))) return from;
+  }
+  return null;
+}
 
 const known = new Map<string, string | null>();
 

@@ -12,8 +12,14 @@ const fractionBits: Partial<Record<DType, [bits: number, least: number]>> = {
 export function ulp(dtype: DType, x: number): number {
   const format = fractionBits[dtype];
   if (format === undefined) return 1;
-  const [bits, least] = format, size = Math.abs(x);
-  let exponent = size > 0 && size < Infinity ? Math.floor(Math.log2(size)) : least;
-  if (2 ** exponent > size) exponent--;
+  const [bits, least] = format, exponent = Number.isFinite(x) ? exponentOf(x) : least;
   return 2 ** (Math.max(exponent, least) - bits);
+}
+
+const float = new Float64Array(1), words = new Uint32Array(float.buffer);
+
+/** The exponent of a number's leading digit, from its bits; of what has none (0, and less than any dtype tells) the least. */
+function exponentOf(x: number): number {
+  float[0] = x;
+  return ((words[1] >>> 20) & 0x7ff) - 1023;
 }

@@ -40,7 +40,7 @@ const left: Readonly<Record<string, string>> = {
 /** Names of what takes anything in its first place, and why. */
 const takesAnything: readonly RegExp[] = [
   /^new \w*Error$/, // A message is what String makes of it.
-  /^(areDeterministicAlgorithmsEnabled|defaultDevice|defaultGenerator|get\w+|initReference|randomState)$/, // No arguments.
+  /^(areDeterministicAlgorithmsEnabled|defaultDevice|defaultGenerator|get\w+|initQuantized|initReference|randomState)$/, // No arguments.
   /^new nn\.(Module|ReLU|SiLU|Sigmoid|Tanh)$/, // No arguments.
   /^(nn\.isParameter|throwIfAborted)$/, // A question; nothing to be aborted.
   /^landscapes\.\w+\.value$|^tabular\.(badge|rangePosition|zScore)$/, // Arithmetic on numbers.

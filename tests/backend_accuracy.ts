@@ -15,9 +15,10 @@ import { table } from "../src/expr/table.ts";
 import { ulp } from "./_compare.ts";
 import { truth } from "./_truth.ts";
 import { Workbench } from "./_views.ts";
+import { width } from "./_width.ts";
 import type { ConformanceOptions } from "./conformance/suite.ts";
 
-const count = 40_000;
+const count = width(40_000, 8_000);
 
 /** Floats from `low` to `high`, one half even in value and the other half even in their bits. */
 function sweep(low: number, high: number): Float32Array {
@@ -139,13 +140,14 @@ export function accuracy(
       x: readonly Float32Array[],
       y: readonly number[],
     ): [ulps: number, at: string] => {
+      const [first, second] = x, known = truth[row];
       let most = 0, where = "";
       for (let i = 0; i < y.length; i++) {
-        const point = x.map((values) => values[i]), expected = truth[row](...point);
+        const expected = second === undefined ? known(first[i]) : known(first[i], second[i]);
         // Beyond the largest float only infinity is right.
         const off = Math.abs(expected) > 3.4028235e38 ? 0 : Math.abs(y[i] - expected) / ulp("f32", expected);
         if (off > most || Number.isNaN(off)) {
-          [most, where] = [off, `${row}(${point}) = ${y[i]}, not ${expected}`];
+          [most, where] = [off, `${row}(${x.map((values) => values[i])}) = ${y[i]}, not ${expected}`];
         }
       }
       return [most, where];
@@ -174,9 +176,8 @@ export function accuracy(
 
     it("gelu to the left of -0.5: within 2^-22 of its argument, as 1 + erf has no more digits", async () => {
       const x = sweep(-12, -0.5), y = await run("gelu", [x]);
-      y.forEach((v, i) =>
-        assert(Math.abs(v - truth.gelu(x[i])) <= Math.abs(x[i]) * 2 ** -22, `gelu(${x[i]}) = ${v}`)
-      );
+      const wrong = y.findIndex((v, i) => !(Math.abs(v - truth.gelu(x[i])) <= Math.abs(x[i]) * 2 ** -22));
+      assert(wrong < 0, `gelu(${x[wrong]}) = ${y[wrong]}`);
     });
 
     it("geluTanh: within 4 ulp, and to the left 3 more for each unit of the exponential's argument, which is rounded", async () => {

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { View } from "../src/backends/contract.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { elementwise } from "../src/backends/cpu/kernels/elementwise.ts";
+import "../src/backends/kernels/quantized.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import type { DType } from "../src/core/dtype.ts";
 import { toF16 } from "../src/core/half.ts";

@@ -5,6 +5,7 @@ import type { Epilogue, View } from "../src/backends/contract.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
+import "../src/backends/kernels/quantized.ts";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 import { DTypeError } from "../src/core/errors.ts";
 import { quantizeQ4, quantizeQ8 } from "../src/core/quantize.ts";

@@ -20,7 +20,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { readTask } from "../tools/task.ts";
-import { asks } from "./_asks.ts";
+import { asks, tries } from "./_asks.ts";
 import { nodeCache, repository } from "./_data.ts";
 import { installPackages, installWithNpm } from "./_install.ts";
 import { parseJUnit, type TestResult } from "./_junit.ts";
@@ -191,8 +191,15 @@ function leftOut(file: string, { kind }: FoundRuntime, beside: readonly FoundRun
   const reason = has("deno") && kind.name !== "deno" ? once.find(([files]) => files.test(file))?.[1] : null;
   if (reason) return reason;
   const first = beside.find((other) => other.kind.engine === kind.engine)!.kind;
-  if (first === kind || everywhere.test(file) || asks(file) !== null) return null;
-  return `files that ask nothing of their runtime: ${first.name} answers for ${kind.engine}, the engine of both (--all)`;
+  if (beside[0].kind === kind || everywhere.test(file) || asks(file) !== null) return null;
+  if (first !== kind) {
+    return `files that ask nothing of their runtime: ${first.name} answers for ${kind.engine}, the engine of both (--all)`;
+  }
+  return tries(file) !== null
+    ? null
+    : `files that ask nothing of their runtime, and try nothing that its engine makes: ${
+      beside[0].kind.name
+    } answers (--all)`;
 }
 
 /** Whether a file computes on a WebGPU adapter of this machine. */

@@ -32,7 +32,7 @@ interface Declaration extends Commented {
 /** Functions that take what they are given, or nothing. */
 const throwNothing: readonly string[] = [
   ...["areDeterministicAlgorithmsEnabled", "defaultDevice", "defaultGenerator", "devices", "diagnose"],
-  ...["getMaxMemory", "getThreads", "initReference", "peakFlops", "randomState"],
+  ...["getMaxMemory", "getThreads", "initQuantized", "initReference", "peakFlops", "randomState"],
   ...["nn.isParameter", "tabular.badge", "tabular.rangePosition", "tabular.zScore"],
 ];
 

@@ -3,7 +3,8 @@
  *
  * A bundler leaves out what nothing names. But a method is named by every tensor, and computing is synchronous, so there is no
  * moment to wait for a method's code: a page that makes one tensor has what all methods need, with their gradients and
- * kernels. What comes by its own name alone is attention, losses, random numbers, the reference device, models, text and files.
+ * kernels. What comes by its own name alone is attention, losses, random numbers, tensors in blocks, the reference device, models,
+ * text and files.
  * WebGPU, the hub's client, formats and the rarer ways to generate come when they are first used.
  *
  * The last table takes one thing after the other away from the smallest page, which then no longer runs, to tell what each
@@ -36,7 +37,6 @@ const smallest = [
 ].join("\n");
 
 const cuts: readonly (readonly [what: string, files: RegExp])[] = [
-  ["products and gathers with q8 and q4 weights", /kernels\/(quantized\/|gather_blocks)/],
   ["softmax and norms in one go", /cpu\/kernels\/(softmax|layer_norm)/],
   ["sort, cumsum, scatter", /cpu\/kernels\/(sort|cumsum|scatter)/],
   ["tensors beyond the heap, recorded steps", /cpu\/(overflow|recording)/],

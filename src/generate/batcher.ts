@@ -19,6 +19,7 @@ import { CancelledError, OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { counted } from "../core/show.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -377,6 +378,9 @@ export class Batcher<C extends LanguageModelCache> {
     if (!job?.sequence) return;
     const { sequence, prompt, options } = job;
     try {
+      if (job.cache === null) await readyToHold([options.cacheDType]);
+      // It may have been taken back meanwhile.
+      if (!this.#active.includes(job)) return;
       const cache = job.cache ??= this.#cacheFor(job), left = cache.ids.length - cache.length;
       // Alone: then it takes its step with the others.
       if (left === 1) return;

@@ -5,6 +5,7 @@
  */
 import { demand, demandRecord } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import type { DecodeStream, Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { constrainedSoon } from "./constraint/known.ts";
@@ -219,6 +220,7 @@ export async function generateMany<C extends LanguageModelCache>(
   demandGeneration("generateMany", model, tokenizer, promptIds, asked);
   const options = forPrompt(asked, promptIds.length),
     { numReturnSequences: count, maxNewTokens } = options;
+  await readyToHold([options.cacheDType]);
   if (options.numBeams > 1) return await beamTexts(model, tokenizer, promptIds, options);
   if (count === 1) return [await generateWhole(model, tokenizer, promptIds, asked)];
   if (options.cache) {

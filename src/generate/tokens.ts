@@ -13,6 +13,7 @@
 import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import { reshape, type Tensor } from "../ops/mod.ts";
 import { likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
@@ -81,6 +82,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   const given = asked.cache as C | undefined;
   const options = forPrompt(asked, (given?.ids.length ?? 0) + prompt.length);
   const { maxNewTokens } = options;
+  await readyToHold([options.cacheDType]);
   const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
   checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);

@@ -10,6 +10,7 @@ import { Limits } from "../backends/cpu/limits.ts";
 import { throwIfAborted } from "../core/errors.ts";
 import { abortSignal, flag, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import { linear, manualSeed, matmul, randint, randn, randomState, setRandomState } from "../ops/mod.ts";
 import { AdamW } from "../optim/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
@@ -145,6 +146,7 @@ async function* figures(options: BenchmarkOptions): AsyncGenerator<Figure> {
       b.dispose();
     }
     blas.enabled = wasEnabled;
+    await readyToHold(["q8"]);
     const x = randn([512, 768], { device }),
       full = randn([3072, 768], { device }),
       w = full.to({ dtype: "q8" });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readyToHold } from "../ops/blocks.ts";
 import { namedTensors } from "./save_weights.ts";
 import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
@@ -41,7 +42,9 @@ export class Gguf extends GgufFile {
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     checkOptions("tensor", options, placeOptions);
-    const view = this.view(name), isHeld = !isK(view.dtype) || backendOf(options.device).supports(view.dtype);
+    const view = this.view(name);
+    await readyToHold([options.dtype ?? view.dtype]);
+    const isHeld = !isK(view.dtype) || backendOf(options.device).supports(view.dtype);
     const dtype = options.dtype ?? (isHeld ? view.dtype : "f32");
     if (dtype === "f64" && options.device !== "reference") {
       throw new DTypeError(
@@ -107,6 +110,7 @@ function typeFor(t: Tensor, name: string, wanted: string | undefined): GgufType 
 async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
   const own = ggufTypes[type].dtype, isMade = own !== undefined && !isK(own);
   const dtype = own !== undefined && (isMade || own === t.dtype) ? own : "f32";
+  await readyToHold([dtype]);
   const cast = noGrad(() => toDType(t, isQuantized(t.dtype) && t.dtype !== dtype ? "f32" : dtype));
   const last = cast.dtype === dtype ? cast : noGrad(() => toDType(cast, dtype));
   const data = await last.data();

@@ -14,6 +14,7 @@ import type { CausalNetwork } from "../models/mod.ts";
 import { digestNote } from "../models/notes.ts";
 import { init, isParameter, type LayerOptions } from "../nn/mod.ts";
 import { tellUnquantized } from "../nn/quantized.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import { readyDevice } from "./choose_device.ts";
 import { companionsIn } from "./companions.ts";
 import { type LoadOptions, loadOptions } from "./load_options.ts";
@@ -144,6 +145,7 @@ export async function modelFrom<C extends object, N extends CausalNetwork, M ext
     stored.has(dtype) || (dtype === "q4" && [...stored].some(isKName));
   const like = (["q8", "q4", "f16", "bf16"] as const).find(isLike);
   const dtype: DType = options.dtype ?? like ?? "f32";
+  await readyToHold([dtype, ...stored]);
   const model = init.withoutInit(() => make(config, { ...(device ? { device } : {}), dtype }));
   try {
     await readWeights(model.network, source, options as LoadOptions);

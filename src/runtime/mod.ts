@@ -37,6 +37,7 @@ export type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
 export type { LoadOptions, LoadProgress, SaveOptions } from "./load_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
+export { initQuantized } from "./quantized.ts";
 export { initReference } from "./reference.ts";
 export {
   copySafetensors,

@@ -12,6 +12,7 @@ import { callback, dtype as aDType, kind, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { castTensor, openFiles, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import { tellUnquantized } from "../nn/quantized.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import { empty, type Tensor, toDType, transpose } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
 import {
@@ -65,6 +66,7 @@ export class Safetensors extends SafetensorsFile {
         `${name} holds f64, which only device "reference" has; read it with { dtype: "f32" }`,
       );
     }
+    await readyToHold([dtype]);
     const out = empty(view.shape, { dtype, ...device });
     await readInto(this, name, out);
     if (!view.info.transposed) return out;

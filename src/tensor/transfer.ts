@@ -156,7 +156,11 @@ export function fromNumbers(
  */
 export function demandDType(dtype: DType, backend: Backend): void {
   if (backend.supports(dtype)) return;
-  const advice = dtype === "f64" ? `use f32, or device "reference"` : "use another dtype or device";
+  const advice = dtype === "f64"
+    ? `use f32, or device "reference"`
+    : backend.name === "cpu"
+    ? "in a bundle, call initQuantized() first"
+    : "use another dtype or device";
   throw new DTypeError(`device "${backend.name}" does not hold ${dtype}; ${advice}`);
 }
 

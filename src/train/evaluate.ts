@@ -14,6 +14,7 @@ import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { counted } from "../core/show.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { Module } from "../nn/mod.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { type TokenIds, windows } from "./batches.ts";
@@ -135,6 +136,7 @@ export async function evaluate(
   if (ids.length < 2) {
     throw new OptionError(`evaluate: a text of ${counted(ids.length, "token")} has nothing to predict`);
   }
+  await readyToHold([cacheDType]);
   const all = plan(ids.length, blockSize, stride), length = Math.min(blockSize + 1, ids.length);
   const sum = await evaluating(model, async () => {
     const breathe = breather();

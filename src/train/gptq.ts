@@ -17,6 +17,7 @@ import { counted } from "../core/show.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { Conv1D, Embedding, Linear, type Module, parameter } from "../nn/mod.ts";
+import { readyToHold } from "../ops/blocks.ts";
 import { add, empty, matmul, reshape, slice, type Tensor, toDType, transpose } from "../ops/mod.ts";
 import { keep, noGrad, tidy } from "../tensor/mod.ts";
 import { sequentialBatches, type TokenIds } from "./batches.ts";
@@ -250,6 +251,7 @@ export async function gptq(
   }
   const part = Array.prototype.slice.call(ids, 0, Math.max(tokens, blockSize + 1)) as number[];
   network.checkIds(part);
+  await readyToHold(["q4"]);
   const { device } = network.embeddings, batchSize = Math.max(1, Math.floor(4096 / blockSize));
   const windows = sequentialBatches(part, { batchSize, blockSize, device });
   const training = network.training;

@@ -10,20 +10,25 @@ import { after, before, describe, it } from "../_suite.ts";
 import { output, Project, run, runners, skip } from "./_consumer.ts";
 import { Pages } from "./_pages.ts";
 
-/** A page that computes, loads a model by an address relative to itself, writes text, and reads a table. */
+/**
+ * A page that computes, loads a model by an address relative to itself, as it is and in blocks, writes text, and reads a table.
+ */
 const page = `
-import { defaultDevice, GPT2, openSafetensors, readCsv, tensor } from "@ferrotype/ferrotype";
+import { defaultDevice, GPT2, ones, openSafetensors, readCsv, tensor } from "@ferrotype/ferrotype";
 
 const tell = (promise) => promise.then(() => "done", (error) => error.name + ": " + error.message);
 globalThis.answer = (async () => {
   const x = tensor([[1, 2], [3, 4]], { requiresGrad: true });
   x.matmul(x).sum().backward();
-  const model = await GPT2.load("/model/");
+  const blocks = await tell((async () => ones([2, 32]).to({ dtype: "q8" }))());
+  const model = await GPT2.load("/model/"), small = await GPT2.load("/model/", { dtype: "q8" });
   const file = await openSafetensors("model/model.safetensors");
   return {
     device: defaultDevice(),
     gradient: await x.grad.toArray(),
     text: await model.complete("ROMEO:", { maxNewTokens: 12, seed: 1, temperature: 0.8 }),
+    blocks,
+    small: await small.complete("ROMEO:", { maxNewTokens: 8, temperature: 0 }),
     names: file.names.length,
     csv: await tell(readCsv(new Blob(["a,b\\n1,2\\n"]))),
     reference: await tell((async () => tensor([1], { device: "reference" }))()),
@@ -166,13 +171,17 @@ describe("bundles", { skip: skip || noBrowser }, () => {
         // A native library is no use to a page, and Node's modules are not there.
         assert(!script(project, bundler).includes("cblas_sgemm"));
         assertEquals(await imports(project, bundler), []);
-        const { csv, reference, text: written, ...answer } = await pages.open(
+        const { blocks, csv, reference, text: written, ...answer } = await pages.open(
           project.folder,
           bundler,
         ) as Record<string, unknown>;
-        assertEquals(answer, { device: "cpu", gradient: [[7, 11], [9, 13]], names: 52 });
+        assertEquals(answer, { device: "cpu", gradient: [[7, 11], [9, 13]], names: 52, small: "\nThe man" });
         assertEquals(written, "\nO, for do I");
         assertEquals(csv, "done");
+        assertMatch(
+          blocks as string,
+          /^DTypeError: device "cpu" does not hold q8; in a bundle, call initQuantized\(\) first$/,
+        );
         assertMatch(
           reference as string,
           /^DeviceError: device "reference" .*in a bundle, call initReference\(\) first$/,

@@ -6,7 +6,9 @@
 import { fitCanvas } from "../shared/chart.ts";
 import { cssColor, rgbOf } from "../shared/colors.ts";
 import type { Points } from "./data.ts";
-import { type NetworkView, side } from "./view.ts";
+import { type FeatureName, featureRows, features } from "./features.ts";
+import { ends, placeOf, type Room, sizeIn, type Spot, type WeightPlace } from "./geometry.ts";
+import { gridPlaces, type NetworkView, side } from "./view.ts";
 
 /** The colours of a drawing. */
 export interface Palette {
@@ -57,94 +59,148 @@ function paintMap(
   smallPen.putImageData(image, 0, 0);
 }
 
-/** Where neuron `index` of a layer is drawn. */
-function placeOf(
-  layer: number,
-  layers: number,
-  index: number,
-  count: number,
-  width: number,
-  height: number,
-): [number, number] {
-  const x = 34 + (width - 68) * layer / (layers - 1), gap = Math.min(52, (height - 20) / count);
-  return [x, height / 2 + (index - (count - 1) / 2) * gap];
+const inputMaps = new Map<FeatureName, Float32Array>();
+
+/** A small picture of the input `name` over the plane. */
+function paintInput(name: FeatureName, colors: Palette): void {
+  let map = inputMaps.get(name);
+  if (map === undefined) inputMaps.set(name, map = featureRows(gridPlaces(), [name]));
+  paintMap(map, 0, 1, (value) => value, colors);
 }
 
-/** Draws all layers. */
-export function drawNetwork(canvas: HTMLCanvasElement, view: NetworkView, colors: Palette): void {
+/** Paints what neuron `spot` makes of the plane into the small canvas. */
+function paintNeuron(view: NetworkView, names: readonly FeatureName[], spot: Spot, colors: Palette): void {
+  const { layer, index } = spot;
+  if (layer === 0) return paintInput(names[index], colors);
+  const neurons = view.biases[layer - 1].length, last = layer === view.maps.length;
+  paintMap(view.maps[layer - 1], index, neurons, last ? (p) => 2 * p - 1 : (v) => v, colors);
+}
+
+/** How the colours are mixed for a weight. */
+export function inkOf(value: number, strength: number, { low, high }: Palette): string {
+  const [r, g, b] = value < 0 ? low : high;
+  return `rgb(${r} ${g} ${b} / ${strength})`;
+}
+
+/** What the diagram has room for. */
+export function roomFor(canvas: HTMLCanvasElement, view: NetworkView, names: readonly FeatureName[]): Room {
+  const counts = [names.length, ...view.biases.map(({ length }) => length)];
+  return { counts, width: canvas.clientWidth, height: canvas.clientHeight };
+}
+
+/** Begins a drawing: the canvas cleared, as fine as the screen. */
+export function cleared(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
   const { width, height, scale } = fitCanvas(canvas), pen = canvas.getContext("2d")!;
-  const counts = [2, ...view.biases.map(({ length }) => length)], layers = counts.length;
-  const size = Math.min(38, (height - 20) / Math.max(...counts) - 6);
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height);
-  for (const [l, weights] of view.weights.entries()) {
-    for (let o = 0; o < counts[l + 1]; o++) {
-      for (let i = 0; i < counts[l]; i++) {
-        const weight = weights[o * counts[l] + i], [r, g, b] = weight < 0 ? colors.low : colors.high;
-        const [x0, y0] = placeOf(l, layers, i, counts[l], width, height);
-        const [x1, y1] = placeOf(l + 1, layers, o, counts[l + 1], width, height);
-        pen.strokeStyle = `rgb(${r} ${g} ${b} / ${Math.min(0.15 + Math.abs(weight) / 4, 0.85)})`;
-        pen.lineWidth = Math.min(0.6 + Math.abs(weight) * 1.1, 5);
-        pen.beginPath();
-        pen.moveTo(x0, y0);
-        pen.bezierCurveTo((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1);
-        pen.stroke();
-      }
+  return pen;
+}
+
+/** The line of a weight. */
+export function strokeWeight(pen: CanvasRenderingContext2D, room: Room, place: WeightPlace): void {
+  const [x0, y0, x1, y1] = ends(room, place);
+  pen.beginPath();
+  pen.moveTo(x0, y0);
+  pen.bezierCurveTo((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1);
+  pen.stroke();
+}
+
+/** Calls `each` for every weight of the network. */
+export function everyWeight(room: Room, each: (place: WeightPlace) => void): void {
+  for (let layer = 0; layer < room.counts.length - 1; layer++) {
+    for (let to = 0; to < room.counts[layer + 1]; to++) {
+      for (let from = 0; from < room.counts[layer]; from++) each({ layer, to, from });
     }
   }
-  for (let l = 0; l < layers; l++) {
-    for (let i = 0; i < counts[l]; i++) {
-      const [x, y] = placeOf(l, layers, i, counts[l], width, height);
-      if (l === 0) paintInput(i, colors);
-      else if (l === layers - 1) paintMap(view.maps[l - 1], i, counts[l], (p) => 2 * p - 1, colors);
-      else paintMap(view.maps[l - 1], i, counts[l], (v) => v, colors);
+}
+
+/** The names of the inputs, left of them. */
+export function nameInputs(
+  pen: CanvasRenderingContext2D,
+  room: Room,
+  names: readonly FeatureName[],
+  colors: Palette,
+): void {
+  pen.font = "13px system-ui, sans-serif";
+  pen.fillStyle = colors.ink;
+  pen.textAlign = "right";
+  pen.textBaseline = "middle";
+  for (const [i, name] of names.entries()) {
+    const [x, y] = placeOf(room, 0, i);
+    pen.fillText(features[name].label, x - sizeIn(room) / 2 - 6, y);
+  }
+}
+
+/** Draws all layers: `spot` is the neuron that is looked at, `chosen` the number that can be changed. */
+export function drawNetwork(
+  canvas: HTMLCanvasElement,
+  view: NetworkView,
+  names: readonly FeatureName[],
+  colors: Palette,
+  spot: Spot | null,
+  chosen: WeightPlace | null,
+): void {
+  const pen = cleared(canvas), room = roomFor(canvas, view, names), size = sizeIn(room);
+  everyWeight(room, (place) => {
+    const weight = view.weights[place.layer][place.to * room.counts[place.layer] + place.from];
+    pen.strokeStyle = inkOf(weight, Math.min(0.15 + Math.abs(weight) / 4, 0.85), colors);
+    pen.lineWidth = Math.min(0.6 + Math.abs(weight) * 1.1, 5);
+    strokeWeight(pen, room, place);
+  });
+  if (chosen !== null && chosen.from >= 0) {
+    pen.strokeStyle = colors.ink;
+    pen.lineWidth = 2.5;
+    pen.setLineDash([6, 4]);
+    strokeWeight(pen, room, chosen);
+    pen.setLineDash([]);
+  }
+  for (const [layer, count] of room.counts.entries()) {
+    for (let index = 0; index < count; index++) {
+      const [x, y] = placeOf(room, layer, index), half = size / 2;
+      const seen = spot !== null && spot.layer === layer && spot.index === index;
+      const biased = chosen !== null && chosen.from < 0 && chosen.layer + 1 === layer && chosen.to === index;
+      paintNeuron(view, names, { layer, index }, colors);
       pen.fillStyle = colors.paper;
-      pen.fillRect(x - size / 2 - 2, y - size / 2 - 2, size + 4, size + 4);
-      pen.drawImage(small, x - size / 2, y - size / 2, size, size);
+      pen.fillRect(x - half - 2, y - half - 2, size + 4, size + 4);
+      pen.drawImage(small, x - half, y - half, size, size);
       pen.strokeStyle = colors.ink;
-      pen.lineWidth = 1;
-      pen.strokeRect(x - size / 2, y - size / 2, size, size);
+      pen.lineWidth = seen || biased ? 3 : 1;
+      pen.strokeRect(x - half, y - half, size, size);
     }
   }
-}
-
-const inputs = new Float32Array(2 * side * side);
-for (let j = 0, k = 0; j < side; j++) {
-  for (let i = 0; i < side; i++) {
-    inputs[k++] = 2 * i / (side - 1) - 1;
-    inputs[k++] = 1 - 2 * j / (side - 1);
-  }
-}
-
-function paintInput(index: number, colors: Palette): void {
-  paintMap(inputs, index, 2, (value) => value, colors);
+  nameInputs(pen, room, names, colors);
 }
 
 /** From -1.1 … 1.1 to pixels. */
 const pixel = (value: number, size: number): number => size * (value + 1.1) / 2.2;
 
-/** Draws the chances over the plane, the border between the kinds, the points, and the mark of the keyboard. */
+/**
+ * Draws the plane with its points and the mark of the keyboard: below them the chances and the border between the kinds, or
+ * what the neuron `spot` makes of it.
+ */
 export function drawPlane(
   canvas: HTMLCanvasElement,
   view: NetworkView | null,
-  { places, kinds }: Points,
+  names: readonly FeatureName[],
+  { places, kinds, held }: Points,
   colors: Palette,
   mark: readonly [number, number] | null,
+  spot: Spot | null,
 ): void {
-  const { width, height, scale } = fitCanvas(canvas), pen = canvas.getContext("2d")!;
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  const pen = cleared(canvas), { clientWidth: width, clientHeight: height } = canvas;
   if (view !== null) {
-    paintMap(view.maps[view.maps.length - 1], 0, 1, (p) => 1.3 * p - 0.65, colors);
+    if (spot === null) paintMap(view.maps[view.maps.length - 1], 0, 1, (p) => 1.3 * p - 0.65, colors);
+    else paintNeuron(view, names, spot, colors);
     pen.imageSmoothingQuality = "high";
     pen.drawImage(small, 0, 0, width, height);
-    drawBorder(pen, view.maps[view.maps.length - 1], width, height, colors.ink);
+    if (spot === null) drawBorder(pen, view.maps[view.maps.length - 1], width, height, colors.ink);
   }
   pen.lineWidth = 1.25;
-  pen.strokeStyle = colors.paper;
   for (let i = 0; i < kinds.length; i++) {
-    const [r, g, b] = kinds[i] < 0.5 ? colors.low : colors.high;
-    pen.fillStyle = `rgb(${r} ${g} ${b})`;
+    // Those held out are hollow.
+    const ink = inkOf(kinds[i] - 0.5, 1, colors);
+    pen.fillStyle = held[i] ? colors.paper : ink;
+    pen.strokeStyle = held[i] ? ink : colors.paper;
     pen.beginPath();
     // Two shapes, so that the kinds differ without colour too.
     const x = pixel(places[2 * i], width), y = height - pixel(places[2 * i + 1], height);

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type DType, isK, isQuantized } from "../../core/dtype.ts";
+import { type DType, isQuantized } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
@@ -24,14 +24,12 @@ import { type Arguments, type Operation, operations } from "../operations.ts";
 import { arithmeticText, readArithmetic } from "./arithmetic.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
+import { blockKernels, hasBlocks } from "./kernels/blocks.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
-import { gatherBlocks } from "./kernels/gather_blocks.ts";
-import { gatherK } from "./kernels/k_blocks/gather.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
-import { restoreRows } from "./kernels/quantized/matmul.ts";
 import { reduce } from "./kernels/reduce.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
@@ -123,9 +121,9 @@ export class CpuBackend implements Backend {
     if (engine.blas.follow(library)) engine.epoch++;
   }
 
-  /** Everything but f64. */
+  /** Everything but f64, and blocks once their kernels are there (`kernels/blocks.ts`). */
   supports(dtype: DType): boolean {
-    return dtype !== "f64";
+    return isQuantized(dtype) ? hasBlocks() : dtype !== "f64";
   }
 
   /** Bytes that heap and what lies outside of it take at most. */
@@ -203,7 +201,7 @@ export class CpuBackend implements Backend {
     const own = buffer as CpuBuffer;
     this.engine.refuseCapture();
     this.#overflow.open(own, writes || own.interleaved !== undefined);
-    restoreRows(this.engine, own);
+    if (own.interleaved !== undefined) blockKernels().restoreRows(this.engine, own);
     return own.pointer;
   }
 
@@ -271,8 +269,7 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.gather}. */
   gather(x: View, axis: number, index: View, out: View): void {
-    if (isK(x.dtype)) gatherK(this.engine, x, axis, index, out);
-    else if (isQuantized(x.dtype)) gatherBlocks(this.engine, x, axis, index, out);
+    if (isQuantized(x.dtype)) blockKernels().gather(this.engine, x, axis, index, out);
     else gather(this.engine, x, axis, index, out);
   }
 

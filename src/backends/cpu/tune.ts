@@ -11,6 +11,7 @@
  */
 import { DeviceError } from "../../core/errors.ts";
 import type { View } from "../contract.ts";
+import { provideQuantized } from "../kernels/quantized.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { type Case, caseOf, cases, choose, ownName, type Speeds } from "./choice.ts";
 import type { Engine } from "./engine.ts";
@@ -45,6 +46,7 @@ export function tune(engine: Engine, now: () => number = () => performance.now()
   open.set(engine, state);
   try {
     if (libraries.length > 0) {
+      provideQuantized();
       const bench = new Bench(engine, engines, state);
       try {
         engine.alone(() => bench.measure(() => now() - start));

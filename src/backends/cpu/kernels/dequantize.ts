@@ -156,9 +156,3 @@ export function withFloats(
     for (const pointer of scratch.reverse()) engine.heap.release(pointer);
   }
 }
-
-/** Whether one of the views is quantised. */
-export function anyQuantized(views: readonly View[]): boolean {
-  for (let k = 0; k < views.length; k++) if (isQuantized(views[k].dtype)) return true;
-  return false;
-}

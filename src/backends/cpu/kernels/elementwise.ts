@@ -13,7 +13,7 @@ import type { Program } from "../../../expr/nodes.ts";
 import type { View } from "../../contract.ts";
 import type { Engine, Kernel } from "../engine.ts";
 import { Arguments, headWords, type KernelKind, type OperandKind, words } from "./arguments.ts";
-import { anyQuantized, withFloats } from "./dequantize.ts";
+import { anyQuantized, blockKernels } from "./blocks.ts";
 import { isHeavy, storeScalars } from "./expression.ts";
 import { KernelTable } from "./kernel_table.ts";
 import { Layout } from "./layout.ts";
@@ -127,7 +127,7 @@ export function elementwise(
   layout.describe(inputs, outputs, inputs.length);
   if (layout.count === 0) return;
   if (anyQuantized(inputs) || anyQuantized(outputs)) {
-    return withFloats(
+    return blockKernels().withFloats(
       engine,
       inputs,
       outputs,

@@ -7,12 +7,13 @@
  *
  * @module
  */
-import { isK, isQuantized } from "../../../core/dtype.ts";
+import { isQuantized } from "../../../core/dtype.ts";
 import { DTypeError } from "../../../core/errors.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
 import { addressOf } from "../buffer.ts";
 import type { Engine, Kernel } from "../engine.ts";
+import { blockKernels } from "./blocks.ts";
 import * as arg from "./gemm/arguments.ts";
 import { blockDepth, Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
 import { splitsPairs } from "./gemm/dot.ts";
@@ -25,8 +26,6 @@ import { type Operand, Product } from "./gemm/plan.ts";
 import { panelColumns, tileRows } from "./gemm/tile.ts";
 import { write, writeEpilogue, writePacked, writeProduct } from "./gemm/write.ts";
 import { isNative, multiplyNative } from "./native_matmul.ts";
-import { matmulK } from "./k_blocks/matmul.ts";
-import { matmulQuantized } from "./quantized/matmul.ts";
 
 const product = new Product();
 const blocks = new Blocks();
@@ -41,9 +40,8 @@ const mostPackingRows = 2048;
 export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const inputs = epilogue?.inputs ?? noInputs;
   const integer = a.dtype === "i32";
-  if (isK(b.dtype) && isSource(a.dtype) && !integer) return matmulK(engine, a, b, out, epilogue);
   if (isQuantized(b.dtype) && isSource(a.dtype) && !integer) {
-    return matmulQuantized(engine, a, b, out, epilogue);
+    return blockKernels().matmul(engine, a, b, out, epilogue);
   }
   if (!isSource(a.dtype) || !isSource(b.dtype) || integer !== (b.dtype === "i32")) {
     throw new DTypeError(

@@ -3,8 +3,9 @@
  * times WebAssembly's on some.
  *
  * A work item is a block of the output: one call of sgemm straight into the output, then the epilogue on the block
- * while it is warm. Taken are f32 products whose operands are row-major or transposed and large enough that the library
- * is faster, which was measured (`../tune.ts`); b may be in half precision where there are rows enough to convert it for.
+ * while it is warm. Taken are products whose operands are row-major or transposed and large enough that the library
+ * is faster, which was measured (`../tune.ts`). Matrices in half precision become f32 before, where there are rows enough, but for
+ * two of bf16, which a processor may multiply as they are. An output in half precision has its blocks computed beside it.
  * Never in deterministic mode.
  *
  * @module
@@ -15,7 +16,13 @@ import { program as programOf } from "../../../expr/program.ts";
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
 import type { CpuBuffer } from "../buffer.ts";
-import type { Engine, Kernel, KernelContext } from "../engine.ts";
+import {
+  type Engine,
+  importThreadScratch,
+  type Kernel,
+  type KernelContext,
+  threadScratchBytes,
+} from "../engine.ts";
 import { elementwise } from "./elementwise.ts";
 import { emitAtMost, emitDivide, emitSetSum } from "./gemm/address.ts";
 import * as arg from "./gemm/arguments.ts";
@@ -38,6 +45,8 @@ const leastHalfRows = 48;
 
 // A block repacks its rows of a and columns of b, so it has many of both; and there is one for every thread at least.
 const blockSide = 768;
+// The most that stands in a thread's own memory.
+const stagedSide = 16 * Math.floor(Math.sqrt(threadScratchBytes / 4) / 16);
 const leastBlockWork = 1 << 21;
 // A few rows are as long under way as b takes to be read, which two threads do in half the time.
 const leastFewBlockWork = 1 << 19;
@@ -64,7 +73,7 @@ function couldBeNative(engine: Engine, product: Product): boolean {
   const { rows, columns, depth } = product;
   if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
   const work = rows * columns * depth;
-  return work >= (isFew(product) ? leastFewWork : leastWork) && isPlain(product);
+  return work >= (isFew(product) ? leastFewWork : leastWork) && isPlain(product, engine.blas.hasBgemm);
 }
 
 /** Whether a BLAS multiplies it. */
@@ -92,22 +101,26 @@ export function multiplyNative(
   const { rows, columns, depth, b } = product, { blas } = engine;
   if (!blas.available && couldBeNative(engine, product)) blas.note(rows * columns * depth * product.matrices);
   if (!isNative(engine, product)) return false;
-  if (b.dtype === "f32") {
-    multiplyBlocks(engine, product, program, scalars, "sgemm");
+  if (isBf16(product) && blas.hasBgemm) {
+    multiplyBlocks(engine, product, program, scalars, "bgemm");
     return true;
   }
-  const { address, dtype, bytes, row, column } = b;
-  const floats = convert(engine, product);
+  const { a } = product, own = [{ ...a }, { ...b }];
+  const floats = [
+    a.dtype === "f32" ? 0 : convert(engine, a, rows, depth),
+    b.dtype === "f32" ? 0 : convert(engine, b, depth, columns),
+  ];
   multiplyBlocks(engine, product, program, scalars, "sgemm");
-  Object.assign(b, { address, dtype, bytes, row, column });
-  engine.heap.release(floats);
+  Object.assign(a, own[0]);
+  Object.assign(b, own[1]);
+  for (const pointer of floats) if (pointer !== 0) engine.heap.release(pointer);
   return true;
 }
 
-/** Makes b an f32 matrix of the same layout in memory of its own, and gives the address of that. */
-function convert(engine: Engine, { columns, depth, b }: Product): number {
-  const { address, dtype, bytes, row, column } = b, transposed = column !== bytes;
-  const shape = transposed ? [columns, depth] : [depth, columns], size = columns * depth;
+/** Makes an operand of so many rows and columns an f32 matrix of the same layout in memory of its own, and gives the address of that. */
+function convert(engine: Engine, operand: Operand, rows: number, columns: number): number {
+  const { address, dtype, bytes, row, column } = operand, transposed = column !== bytes;
+  const shape = transposed ? [columns, rows] : [rows, columns], size = columns * rows;
   const floats = engine.heap.scratch(4 * size);
   const view = (pointer: number, dtype: DType, stride: number): View => {
     const buffer: CpuBuffer = { pointer, byteLength: size * stride };
@@ -115,11 +128,11 @@ function convert(engine: Engine, { columns, depth, b }: Product): number {
   };
   const from = view(address, dtype, (transposed ? column : row) / bytes), to = view(floats, "f32", shape[1]);
   elementwise(engine, identity, [from], [], [to]);
-  b.address = floats;
-  b.dtype = "f32";
-  b.bytes = 4;
-  b.row = transposed ? 4 : 4 * columns;
-  b.column = transposed ? 4 * depth : 4;
+  operand.address = floats;
+  operand.dtype = "f32";
+  operand.bytes = 4;
+  operand.row = transposed ? 4 : 4 * columns;
+  operand.column = transposed ? 4 * rows : 4;
   return floats;
 }
 
@@ -134,8 +147,9 @@ export function multiplyBlocks(
   const { rows, columns, depth, a, b, out } = product, matrixWork = rows * columns * depth;
   const { args } = engine, blockWork = rows < fewRows ? leastFewBlockWork : leastBlockWork;
   const streams = rows <= streamRows && isTransposed(product);
-  let rowParts = Math.ceil(rows / blockSide);
-  const columnSide = streams ? Math.max(leastStreamedSide, streamedBytes / b.bytes / depth) : blockSide;
+  const side = out.dtype === "f32" ? blockSide : stagedSide;
+  let rowParts = Math.ceil(rows / side);
+  const columnSide = streams ? Math.max(leastStreamedSide, streamedBytes / b.bytes / depth) : side;
   let columnParts = Math.ceil(columns / columnSide);
   const { matrices } = product;
   if ((rowParts * columnParts * matrices) % 2 !== 0 && matrixWork >= 2 * blockWork) {
@@ -156,7 +170,7 @@ export function multiplyBlocks(
   write(engine, args, strideAArg, (transposedA ? a.column : a.row) / a.bytes);
   write(engine, args, transposeBArg, transposedB ? 1 : 0);
   write(engine, args, strideBArg, (transposedB ? b.column : b.row) / b.bytes);
-  write(engine, args, strideOutArg, out.row / 4);
+  write(engine, args, strideOutArg, out.row / out.bytes);
   write(engine, args, failedArg, 0);
   write(engine, args, streamsArg, streams ? 1 : 0);
   const items = Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns) * matrices;
@@ -171,24 +185,32 @@ function partSize(size: number, parts: number): number {
   return Math.min(size, 16 * Math.ceil(size / parts / 16));
 }
 
-/** Whether a BLAS can take the operands: f32, one axis contiguous, the other at least as far as that one is long. */
-function isPlain(product: Product): boolean {
+/** Whether a BLAS can take the operands: floats, one axis contiguous, the other at least as far as that one is long. */
+function isPlain(product: Product, hasBgemm: boolean): boolean {
   const { rows, columns, depth, a, b, out, inputs, inputCount } = product;
-  if (a.dtype !== "f32" || out.dtype !== "f32") return false;
-  if (b.dtype !== "f32" && !isHalf(product)) return false;
-  const one = b.bytes;
-  if (out.column !== 4 || out.row < 4 * columns) return false;
-  if (a.column === 4 ? a.row < 4 * depth : a.row !== 4 || a.column < 4 * rows) return false;
-  if (b.column === one ? b.row < one * columns : b.row !== one || b.column < one * depth) return false;
+  if (!isFloat(a) || !isFloat(b) || !isFloat(out)) return false;
+  const asTheyAre = (a.dtype === "f32" && b.dtype === "f32") || (hasBgemm && isBf16(product));
+  if (!asTheyAre && !isConverted(product)) return false;
+  if (!isMatrix(a, rows, depth) || !isMatrix(b, depth, columns)) return false;
+  if (out.column !== out.bytes || out.row < out.bytes * columns) return false;
   // The epilogue runs when the block is already overwritten, so its operands lie elsewhere.
   for (let i = 0; i < inputCount; i++) if (mayMeet(product, inputs[i], out)) return false;
   return true;
 }
 
-/** Whether b is one matrix in half precision that enough rows are multiplied with. */
-function isHalf({ rows, b: { dtype, leading } }: Product): boolean {
-  return (dtype === "f16" || dtype === "bf16") && rows >= leastHalfRows &&
-    leading.every((step) => step === 0);
+const isFloat = ({ dtype }: Operand): boolean => dtype === "f32" || dtype === "bf16" || dtype === "f16";
+
+const isBf16 = ({ a, b }: Product): boolean => a.dtype === "bf16" && b.dtype === "bf16";
+
+/** Whether it lies row-major or transposed. */
+function isMatrix({ bytes, row, column }: Operand, rows: number, columns: number): boolean {
+  return column === bytes ? row >= bytes * columns : row === bytes && column >= bytes * rows;
+}
+
+/** Whether enough rows and columns are multiplied for operands in half precision, which are one matrix each, to become f32 before. */
+function isConverted({ rows, columns, a, b }: Product): boolean {
+  return rows >= leastHalfRows && (a.dtype === "f32" || columns >= leastHalfRows) &&
+    [a, b].every(({ dtype, leading }) => dtype === "f32" || leading.every((step) => step === 0));
 }
 
 /** Whether two operands of the output's shape may share memory. */
@@ -214,12 +236,12 @@ const layoutOf = ({ column, bytes }: Operand): ColumnLayout =>
 
 function kernelFor(
   engine: Engine,
-  { inputs, inputCount }: Product,
+  { inputs, inputCount, out: { dtype } }: Product,
   program: Program | null,
   routine: Routine,
 ): Kernel {
   const forms: OperandForm[] = [];
-  let key = `native ${routine}`;
+  let key = `native ${routine} ${dtype}`;
   for (let i = 0; i < inputCount; i++) {
     const form = { dtype: inputs[i].dtype, layout: layoutOf(inputs[i]) };
     forms.push(form);
@@ -227,7 +249,7 @@ function kernelFor(
   }
   return engine.kernel(
     program ? `${key}: ${program.key}` : key,
-    (m, context) => emit(m, context, program, forms, routine),
+    (m, context) => emit(m, context, program, { dtype, layout: "unit" }, forms, routine),
   );
 }
 
@@ -235,12 +257,13 @@ function emit(
   m: ModuleBuilder,
   context: KernelContext,
   program: Program | null,
+  out: OperandForm,
   inputs: readonly OperandForm[],
   routine: Routine,
 ): void {
   const multiply = emitLibraryProduct(m, routine);
-  const out: OperandForm = { dtype: "f32", layout: "unit" };
-  const finish = program && emitFinish(m, context, "f32", { out, program, inputs });
+  const scratch = out.dtype === "f32" ? null : importThreadScratch(m);
+  const finish = program || scratch ? emitFinish(m, context, "f32", { out, program, inputs }) : null;
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = f.params;
   const local = (): Local => f.local("i32");
@@ -269,10 +292,15 @@ function emit(
     emitPart(f, width, blockColumns, columns, column);
     arg.emitMatrixStart(f, args, arg.aArg, inner, outer, a);
     arg.emitMatrixStart(f, args, arg.bArg, inner, outer, b);
-    arg.emitMatrixStart(f, args, arg.outArg, inner, outer, c);
+    if (!scratch) arg.emitMatrixStart(f, args, arg.outArg, inner, outer, c);
     emitSetSum(f, a, a, [row, aRow]);
     emitSetSum(f, b, b, [column, bColumn]);
-    emitSetSum(f, c, c, [row, outRow], [column, 4]);
+    if (scratch) {
+      f.globalGet(scratch);
+      f.set(c);
+      emitSetSum(f, strideOut, width);
+      emitSetSum(f, outRow, [width, 4]);
+    } else emitSetSum(f, c, c, [row, outRow], [column, 4]);
     f.get(streams);
     f.if(() => {
       // One number of each cache line, in order: a library jumps about in memory and would wait for each.

@@ -17,7 +17,7 @@ import type { Epilogue, ReduceKind, View } from "../../contract.ts";
 import { computeTypeOf } from "../../large.ts";
 import type { Engine } from "../engine.ts";
 import { argReduce } from "./arg_reduce.ts";
-import { anyQuantized, withFloats } from "./dequantize.ts";
+import { anyQuantized, blockKernels } from "./blocks.ts";
 import { elementwise } from "./elementwise.ts";
 import { identityProgram, reduceInPasses } from "./reduce_passes.ts";
 
@@ -61,7 +61,7 @@ function plainReduce(
     return elementwise(engine, empty, [], [], [output]);
   }
   if (anyQuantized(inputs)) {
-    return withFloats(
+    return blockKernels().withFloats(
       engine,
       inputs,
       [output],

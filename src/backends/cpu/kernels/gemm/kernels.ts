@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type DType, isK } from "../../../../core/dtype.ts";
+import type { DType } from "../../../../core/dtype.ts";
 import type { Program } from "../../../../expr/nodes.ts";
 import type { Emit, Engine, Kernel, KernelContext } from "../../engine.ts";
 import type { ColumnLayout, OperandForm } from "./finish.ts";
@@ -14,9 +14,6 @@ import { emitGemm, rowAccess } from "./gemm.ts";
 import { emitGemv } from "./gemv.ts";
 import type { Arithmetic, Source } from "./load.ts";
 import type { StripLayout } from "./pack.ts";
-import { emitMatmulK } from "../k_blocks/kernel.ts";
-import { emitQuantized } from "../quantized/kernel.ts";
-import type { Method } from "../quantized/method.ts";
 import type { Operand, Product } from "./plan.ts";
 
 const dtypeCodes: Readonly<Partial<Record<DType, number>>> = {
@@ -71,7 +68,10 @@ function formCode(operand: Operand): number {
   return (dtypeCodes[operand.dtype] ?? 0) * 3 + layoutCodes[columnLayout(operand)];
 }
 
-const formOf = (operand: Operand): OperandForm => ({ dtype: operand.dtype, layout: columnLayout(operand) });
+/** An operand as kernels are told of it. */
+export function formOf(operand: Operand): OperandForm {
+  return { dtype: operand.dtype, layout: columnLayout(operand) };
+}
 
 /** Whether the rows of a are what kernels that read them in order take: f32 or i32 with k contiguous. */
 export function isReady({ a, depth }: Product): boolean {
@@ -83,16 +83,25 @@ export function arithmeticOf(product: Product): Arithmetic {
   return product.a.dtype === "i32" ? "i32" : "f32";
 }
 
+/** Chooses what emits the kernel for a product; `rows` as in {@link kernelFor}. */
+export type Choose = (
+  context: KernelContext,
+  product: Product,
+  program: Program | null,
+  inputs: readonly OperandForm[],
+  rows: number,
+) => Emit;
+
 /**
  * The kernel for a product: blocked when `rows` is 0, else the streaming one for that many rows (of which there is just
- * one kind, for one row, where b is quantised).
+ * one kind, for one row, where b is quantised). Weights in blocks `choose` their own.
  */
 export function kernelFor(
   engine: Engine,
   product: Product,
   program: Program | null,
   rows: number,
-  method?: Method,
+  choose: Choose = emitter,
 ): Kernel {
   let pair = tables.get(engine);
   if (pair === undefined) tables.set(engine, pair = [new Map(), new Map()]);
@@ -105,11 +114,11 @@ export function kernelFor(
   code = code * dtypeCount + (dtypeCodes[b.dtype] ?? 0);
   code = code * 3 + layoutCodes[panelLayout(product)];
   code = code * forms + formCode(out);
-  if (inputCount > mostCoded) return compile(engine, product, program, rows, `${code}`, method);
+  if (inputCount > mostCoded) return compile(engine, product, program, rows, `${code}`, choose);
   for (let i = 0; i < inputCount; i++) code = code * forms + formCode(inputs[i]);
   let kernel = own.get(code);
   if (kernel === undefined) {
-    own.set(code, kernel = compile(engine, product, program, rows, `${code}`, method));
+    own.set(code, kernel = compile(engine, product, program, rows, `${code}`, choose));
   }
   return kernel;
 }
@@ -120,12 +129,12 @@ function compile(
   program: Program | null,
   rows: number,
   code: string,
-  method?: Method,
+  choose: Choose,
 ): Kernel {
   const inputs = product.inputs.slice(0, product.inputCount).map(formOf);
   const forms = inputs.map(({ dtype, layout }) => `${dtype} ${layout}`).join(", ");
   const key = `matmul ${code}; ${program?.key ?? "no epilogue"} (${forms})`;
-  return engine.kernel(key, emitter(engine.context, product, program, inputs, rows, method));
+  return engine.kernel(key, choose(engine.context, product, program, inputs, rows));
 }
 
 function emitter(
@@ -134,29 +143,10 @@ function emitter(
   program: Program | null,
   inputs: readonly OperandForm[],
   rows: number,
-  method?: Method,
 ): Emit {
   const arithmetic = arithmeticOf(product);
   const a = product.a.dtype as Source, b = product.b.dtype as Source;
-  const { dtype } = product.b;
   const aLayout = rowLayout(product), bLayout = panelLayout(product);
-  if (method && (dtype === "q8" || dtype === "q4")) {
-    const options = {
-      dtype,
-      method,
-      single: rows > 0,
-      a,
-      ready: isReady(product),
-      out: formOf(product.out),
-      program,
-      inputs,
-    };
-    return (m, context) => emitQuantized(m, context, options);
-  }
-  if (isK(dtype)) {
-    const options = { dtype, a, ready: isReady(product), out: formOf(product.out), program, inputs };
-    return (m, context) => emitMatmulK(m, context, options);
-  }
   const common = { arithmetic, a, b, out: formOf(product.out), program, inputs };
   if (rows > 0 && bLayout !== "any") {
     return (m, context) => emitGemv(m, context, { ...common, rows, bLayout });

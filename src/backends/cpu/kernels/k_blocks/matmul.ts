@@ -8,16 +8,22 @@ import { DTypeError, ShapeError } from "../../../../core/errors.ts";
 import type { Epilogue, View } from "../../../contract.ts";
 import type { Engine } from "../../engine.ts";
 import * as arg from "../gemm/arguments.ts";
-import { isReady, kernelFor } from "../gemm/kernels.ts";
-import { isSource } from "../gemm/load.ts";
+import { type Choose, formOf, isReady, kernelFor } from "../gemm/kernels.ts";
+import { isSource, type Source } from "../gemm/load.ts";
 import { Product } from "../gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "../gemm/write.ts";
-import { mostColumns, mostRows, tasks } from "./kernel.ts";
+import { emitMatmulK, mostColumns, mostRows, tasks } from "./kernel.ts";
 import { multiplyKNative } from "./native.ts";
 
 const product = new Product();
 const noInputs: readonly View[] = [];
 const noScalars: readonly number[] = [];
+
+const choose: Choose = (_, product, program, inputs) => {
+  const { a, b, out } = product, dtype = b.dtype as KDType;
+  const options = { dtype, a: a.dtype as Source, ready: isReady(product), out: formOf(out), program, inputs };
+  return (m, context) => emitMatmulK(m, context, options);
+};
 
 /** `out = epilogue(a · b)` where b was stored as rows of blocks along k; see `Backend.matmul`. */
 export function matmulK(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
@@ -40,7 +46,7 @@ export function matmulK(engine: Engine, a: View, b: View, out: View, epilogue?: 
   const { args } = engine, program = epilogue?.program ?? null, scalars = epilogue?.scalars ?? noScalars;
   if (multiplyKNative(engine, product, a, dtype, program, scalars)) return;
   const ready = isReady(product);
-  const kernel = kernelFor(engine, product, program, 0);
+  const kernel = kernelFor(engine, product, program, 0, choose);
   const packed = ready ? 0 : engine.heap.scratch(4 * rows * depth);
   writeProduct(engine, args, product);
   write(engine, args, arg.packedRowsArg, packed);

@@ -12,20 +12,36 @@ import type { CpuBuffer } from "../../buffer.ts";
 import { type Engine, type Kernel, threadScratchBytes } from "../../engine.ts";
 import * as arg from "../gemm/arguments.ts";
 import { streamRows } from "../gemm/gemv.ts";
-import { kernelFor } from "../gemm/kernels.ts";
-import { isSource } from "../gemm/load.ts";
+import { type Choose, formOf, isReady, kernelFor } from "../gemm/kernels.ts";
+import { isSource, type Source } from "../gemm/load.ts";
 import { Product } from "../gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "../gemm/write.ts";
 import { activationBytes } from "./activations.ts";
 import { blockBytes, blockWeights, panelRows, type Quantized } from "./format.ts";
 import { multiplyQuantizedNative } from "./native.ts";
 import type { Method } from "./method.ts";
-import { emitLayout, methodFor, mostStreamPanels, scratchNeeded, tasks } from "./kernel.ts";
+import { emitLayout, emitQuantized, methodFor, mostStreamPanels, scratchNeeded, tasks } from "./kernel.ts";
 
 const product = new Product();
 const noInputs: readonly View[] = [];
 const noScalars: readonly number[] = [];
 const mostBlockRows = 240;
+
+const chooseBy = (forced?: Method): Choose => (context, product, program, inputs, rows) => {
+  const { a, b, out } = product, method = forced ?? methodFor(context);
+  const options = {
+    dtype: b.dtype as Quantized,
+    method,
+    single: rows > 0,
+    a: a.dtype as Source,
+    ready: isReady(product),
+    out: formOf(out),
+    program,
+    inputs,
+  };
+  return (m, context) => emitQuantized(m, context, options);
+};
+const choose = chooseBy();
 
 /**
  * `out = epilogue(a · b)` where b is q8 or q4 and was stored as rows along k; see `Backend.matmul`. An engine keeps to
@@ -67,7 +83,7 @@ export function matmulQuantized(
   if (!single && !forced && multiplyQuantizedNative(engine, product, a, dtype, ready, program, scalars)) {
     return;
   }
-  const kernel = kernelFor(engine, product, program, single ? 1 : 0, method);
+  const kernel = kernelFor(engine, product, program, single ? 1 : 0, forced ? chooseBy(forced) : choose);
   const panels = ready();
   const bytes = engine.heap.scratch(
     rows * (depth / blockWeights) * activationBytes[method.form(dtype, single)],
