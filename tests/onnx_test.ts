@@ -313,6 +313,18 @@ describe("arrays of NumPy", () => {
       ...bytes,
     ]);
 
+  it("hold no other bools than 0 and 1", async () => {
+    const random = new Generator(8);
+    for (let round = 0; round < 20; round++) {
+      const bytes = Array.from({ length: random.integer(1, 40) }, () => random.integer(0, 2));
+      const made = file(`{'descr': '|b1', 'fortran_order': False, 'shape': (${bytes.length},), }`, bytes);
+      assertEquals(await (await readNpy(made)).toArray(), bytes);
+      const at = random.integer(0, bytes.length), wrong = random.integer(2, 256);
+      made[made.length - bytes.length + at] = wrong;
+      await assertRejects(() => readNpy(made), FormatError, `element ${at} of its bools is ${wrong}`);
+    }
+  });
+
   it("come back as they were saved, of every dtype that NumPy has", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ferrotype-npy-")), path = join(folder, "a.npy");
     try {

@@ -307,6 +307,7 @@ describe("serve, fields", () => {
         const more of [
           { truncate: true },
           { truncate_prompt_tokens: -1 },
+          { stream: false, echo: false, n: 1 },
           { priority: 0, keep_alive: "5m", options: { num_ctx: 4096 } },
           { user: "u", safety_identifier: "u", store: false, stop: "", tools: [], unheard_of: null },
         ]
@@ -314,6 +315,8 @@ describe("serve, fields", () => {
       for (
         const [more, message] of [
           [{ truncate_prompt_tokens: 5 }, /truncate_prompt_tokens cannot be honoured/],
+          [{ stream: true }, /stream belongs to \/v1\/completions and/],
+          [{ n: 2 }, /n belongs to \/v1\/completions and/],
           [{ temperature: 0.5 }, /temperature belongs to \/v1\/completions and/],
           [{ inputs: "a" }, /there is no field \\"inputs\\"; did you mean \\"input\\"/],
           [{ zzz: 1 }, /there is no field \\"zzz\\"/],
@@ -342,6 +345,18 @@ describe("serve, fields", () => {
         while (rest.length) out.push(...rest.splice(int(rest.length), 1));
         return out;
       };
+    const letters: Record<string, string> = {
+      penalties: "e",
+      temperature: "t",
+      top_k: "k",
+      top_p: "p",
+      min_p: "m",
+      typ_p: "y",
+    };
+    assertStrictEquals(samplersComplaint("dkypmxt", { temperature: 0.5, top_k: 5 }), null);
+    assertMatch(samplersComplaint("kfypmt", { repetition_penalty: 1.2 }) ?? "", /leaves penalties out/);
+    assertMatch(samplersComplaint("ik", {}) ?? "", /no sampler "infill" here/);
+    assertMatch(samplersComplaint("kzt", {}) ?? "", /no sampler has the letter "z"; there are etkpmydsxfi/);
     let accepted = 0;
     for (let turn = 0; turn < 400; turn++) {
       const acting = order.filter(() => random.uniform() < 0.4), list = shuffled(order);
@@ -354,6 +369,9 @@ describe("serve, fields", () => {
           new RegExp(`leaves ${out} out`),
         );
       }
+      // A text of llama.cpp's letters is the list of what they stand for.
+      const text = list.map((name) => letters[name]).join("");
+      assertStrictEquals(samplersComplaint(text, body), samplersComplaint(list, body), text);
       if (samplersComplaint(list, body) !== null) continue;
       accepted++;
       const run = (names: readonly string[], logits: Float32Array): number[] => {

@@ -119,13 +119,19 @@ describe("packages", () => {
         `${group ? `${group}/` : ""}${name}@${version}`
       ),
     );
-    const wanted = Object.entries(packagesOf("package-lock.json")).filter(([path, { link }]) =>
-      /^node_modules\//.test(path) && !link
-    );
+    const wanted = folders.filter((folder) => !folder.endsWith("rivals")).flatMap((folder) =>
+      Object.entries(packagesOf(folder, "package-lock.json"))
+    )
+      .filter(([path, { link }]) => /^node_modules\//.test(path) && !link);
     for (const [path, { version }] of wanted) {
       assert(names.has(`${path.replace(/^.*node_modules\//, "")}@${version}`), path);
     }
-    assertMatch(read("sbom/licences.md"), /\| hono \| \d+\.\d+\.\d+ \| MIT \|/);
+    const licences = read("sbom/licences.md");
+    for (const name of ["hono", "deno", "bun", "node"]) {
+      assertMatch(licences, new RegExp(`^\\| ${name} \\| \\d+\\.\\d+\\.\\d+ \\| `, "m"), name);
+    }
+    const refs = components.map((one: Record<string, string>) => one["bom-ref"]);
+    assertStrictEquals(new Set(refs).size, refs.length);
   });
 });
 

@@ -96,7 +96,7 @@ export const serve: Command = {
       value: "SECONDS",
       kind: number({ from: 0 }),
       help:
-        "seconds of work that one text's format may take; costly ones end when all together take as much (default 10)",
+        "seconds of work that one text's format may take; a costly one ends when it and those it waits for took as much, and a hundredth more for each token it has (default 10)",
     },
     "max-body": { value: "BYTES", kind: whole(1, 1 << 30), help: "largest request (default 1048576)" },
     patience: {

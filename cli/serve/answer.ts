@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Steps } from "../../src/core/steps.ts";
 import type { GenerationResult, TokenDetails, Tokenizer } from "../../mod.ts";
 
 /** What an answer says about tokens. */
@@ -36,41 +37,54 @@ export function usageOf(prompts: readonly number[], made: readonly number[]): Us
 const textOf = (tokenizer: Tokenizer, id: number): string =>
   tokenizer.decode([id], { skipSpecialTokens: false });
 
-/** Log-probabilities as `/v1/completions` tells them; `offset` is where the first token's text begins. */
-export function completionLogprobs(
+/** Units of {@link Steps} that the text of a token costs. */
+const oneText = 20;
+
+/**
+ * Log-probabilities as `/v1/completions` tells them; `offset` is where the first token's text begins. An answer may have the texts of
+ * many thousand tokens in it: a step is one token and what might have stood there.
+ */
+export function* completionLogprobs(
   tokenizer: Tokenizer,
   tokens: readonly TokenInfo[],
   offset: number,
-): Record<string, unknown> {
+): Steps<Record<string, unknown>> {
   let at = offset;
-  const texts = tokens.map(({ id }) => textOf(tokenizer, id));
+  const texts: string[] = [], top: Record<string, number>[] = [], offsets: number[] = [];
+  for (const { id, details } of tokens) {
+    const text = textOf(tokenizer, id);
+    texts.push(text);
+    top.push(Object.fromEntries(details.top.map(({ id, logprob }) => [textOf(tokenizer, id), logprob])));
+    offsets.push(at);
+    at += text.length;
+    yield oneText * (1 + details.top.length);
+  }
   return {
     tokens: texts,
     token_logprobs: tokens.map(({ details }) => details.logprob),
-    top_logprobs: tokens.map(({ details }) =>
-      Object.fromEntries(details.top.map(({ id, logprob }) => [textOf(tokenizer, id), logprob]))
-    ),
-    text_offset: texts.map((text) => {
-      const here = at;
-      at += text.length;
-      return here;
-    }),
+    top_logprobs: top,
+    text_offset: offsets,
   };
 }
 
 const encoder = new TextEncoder();
 
-/** Log-probabilities as `/v1/chat/completions` tells them. */
-export function chatLogprobs(tokenizer: Tokenizer, tokens: readonly TokenInfo[]): Record<string, unknown> {
+/** Log-probabilities as `/v1/chat/completions` tells them, in the same steps. */
+export function* chatLogprobs(
+  tokenizer: Tokenizer,
+  tokens: readonly TokenInfo[],
+): Steps<Record<string, unknown>> {
   const one = (id: number, logprob: number): Record<string, unknown> => {
     const token = textOf(tokenizer, id);
     return { token, logprob, bytes: [...encoder.encode(token)] };
   };
-  return {
-    content: tokens.map(({ id, details }) => ({
+  const content: Record<string, unknown>[] = [];
+  for (const { id, details } of tokens) {
+    content.push({
       ...one(id, details.logprob),
       top_logprobs: details.top.map((other) => one(other.id, other.logprob)),
-    })),
-    refusal: null,
-  };
+    });
+    yield oneText * (1 + details.top.length);
+  }
+  return { content, refusal: null };
 }

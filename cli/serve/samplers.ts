@@ -14,6 +14,21 @@ interface Sampler {
   readonly fields: Readonly<Record<string, (value: number) => boolean>>;
 }
 
+/** llama.cpp's letters, of which a text may be made. */
+const letters: Readonly<Record<string, string>> = {
+  e: "penalties",
+  t: "temperature",
+  k: "top_k",
+  p: "top_p",
+  m: "min_p",
+  y: "typ_p",
+  d: "dry",
+  s: "top_n_sigma",
+  x: "xtc",
+  f: "tfs_z",
+  i: "infill",
+};
+
 /** In the order in which they act here. */
 const samplers: Readonly<Record<string, Sampler>> = {
   penalties: {
@@ -42,9 +57,16 @@ const known = (name: string): string | undefined =>
 
 /** Why a list of samplers cannot be honoured; null where it says what is done anyway. */
 export function samplersComplaint(value: unknown, body: Body): string | null {
-  if (!Array.isArray(value)) return "it is a list of names";
+  if (!Array.isArray(value) && typeof value !== "string") {
+    return "it is a list of names, or a text of their letters";
+  }
   const given: string[] = [];
-  for (const one of value) {
+  for (const letter of typeof value === "string" ? value : "") {
+    if (!Object.hasOwn(letters, letter)) {
+      return `no sampler has the letter ${show(letter)}; there are ${Object.keys(letters).join("")}`;
+    }
+  }
+  for (const one of typeof value === "string" ? [...value].map((letter) => letters[letter]) : value) {
     const name = typeof one === "string" ? known(one) : undefined;
     if (name !== undefined) given.push(name);
     else if (!off.includes(one)) {

@@ -20,7 +20,7 @@ import {
   type TokenPiece,
 } from "../../mod.ts";
 import { counted as amount, nounOf, show } from "../../src/core/show.ts";
-import { turn } from "../../src/core/steps.ts";
+import { finish, slicer, turn } from "../../src/core/steps.ts";
 import {
   chatLogprobs,
   completionLogprobs,
@@ -428,11 +428,12 @@ export class Service {
           ...(said
             ? { message: { role: "assistant", ...said, refusal: null } }
             : { text: echo + result.text }),
-          logprobs: !known
-            ? null
-            : chat
-            ? chatLogprobs(this.#tokenizer, tokens)
-            : completionLogprobs(this.#tokenizer, tokens, echo.length),
+          logprobs: !known ? null : await slicer.run(
+            chat
+              ? chatLogprobs(this.#tokenizer, tokens)
+              : completionLogprobs(this.#tokenizer, tokens, echo.length),
+            signal,
+          ),
           finish_reason: finishReason(result, said?.tool_calls?.length),
         };
       }
@@ -475,7 +476,9 @@ export class Service {
         if (!held.length) return null;
         const tokens = held;
         held = [];
-        return chat ? chatLogprobs(this.#tokenizer, tokens) : completionLogprobs(this.#tokenizer, tokens, at);
+        return finish(
+          chat ? chatLogprobs(this.#tokenizer, tokens) : completionLogprobs(this.#tokenizer, tokens, at),
+        );
       };
       for (;;) {
         const step = await pieces.next();

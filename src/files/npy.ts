@@ -82,7 +82,8 @@ export function readNpyArray(bytes: Uint8Array, name: string): NpyArray {
   const data = read
     ? widened(dtype, count, size, new DataView(body.buffer), read)
     : arrayOn(dtype, body.buffer, 0, count);
-  if (dtype === "bool") { for (let i = 0; i < count; i++) data[i] = data[i] ? 1 : 0; }
+  const other = dtype === "bool" ? (data as Uint8Array).findIndex((x) => x > 1) : -1;
+  if (other >= 0) throw fail(`element ${other} of its bools is ${data[other]}, expected 0 or 1`);
   return { dtype, shape, data, isTurned: order[1] === "True" && shape.length > 1 };
 }
 

@@ -12,7 +12,7 @@ import { program } from "../expr/program.ts";
 import { empty, type Tensor, zeros } from "../ops/mod.ts";
 import { broadcastView, commonBackend, computeType, demandTensor, readNow, tidy } from "../tensor/mod.ts";
 import {
-  advice,
+  adviceToClip,
   answersAtOnce,
   asList,
   callParameter,
@@ -102,14 +102,14 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
       const found = firstNotFinite(grads);
       if (!found) {
         throw new FerrotypeError(
-          `clipGradNorm: the norm of the gradients is beyond ${norm.dtype}; ${advice}`,
+          `clipGradNorm: the norm of the gradients is beyond ${norm.dtype}; ${adviceToClip}`,
         );
       }
       const { p, place } = learning[found.place];
       throw new FerrotypeError(
         `clipGradNorm: the gradient of ${
           callParameter(p, place)
-        } has ${found.has}; nothing was changed; ${advice}`,
+        } has ${found.has}; nothing was changed; ${adviceToClip}`,
       );
     }
     const scale = empty([], { dtype: norm.dtype, device: norm.device });

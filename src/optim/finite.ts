@@ -89,8 +89,10 @@ export function firstNotFinite(
   return place < 0 ? null : { place, has: Number.isNaN(found[place]) ? "NaN" : "an infinity" };
 }
 
+/** What may help who clips already. */
+export const adviceToClip = "take a lower learning rate; detectAnomaly names the operation that makes NaN";
 /** What may help. */
-export const advice =
+const advice =
   "take a lower learning rate or clip gradients; detectAnomaly names the operation that makes NaN";
 
 /** Parameters of one device that are watched, and the steps noted down for them there. */

@@ -188,10 +188,19 @@ function entropyOf(chance: Float64Array): number {
  */
 export function typicalP(mass: number, keep = 1): LogitsProcessor {
   return (_ids, logits) => {
-    const chance = probabilities(logits), entropy = entropyOf(chance);
-    const distance = chance.map((p) => p > 0 ? Math.abs(-Math.log(p) - entropy) : Infinity);
-    const ids = Int32Array.from(chance.keys()).filter((i) => chance[i] > 0);
-    const count = inFront(ids, distance, chance, mass, keep);
+    // Logarithms of a large vocabulary are what takes longest: each is taken once.
+    const chance = probabilities(logits), distance = new Float64Array(chance.length);
+    let entropy = 0;
+    for (let i = 0; i < chance.length; i++) {
+      const p = chance[i];
+      distance[i] = p > 0 ? -Math.log(p) : Infinity;
+      if (p > 0) entropy += p * distance[i];
+    }
+    for (let i = 0; i < distance.length; i++) distance[i] = Math.abs(distance[i] - entropy);
+    const all = new Int32Array(chance.length);
+    let possible = 0;
+    for (let i = 0; i < chance.length; i++) if (chance[i] > 0) all[possible++] = i;
+    const ids = all.subarray(0, possible), count = inFront(ids, distance, chance, mass, keep);
     const farthest = distance[ids[count - 1]];
     for (let i = 0; i < logits.length; i++) if (distance[i] > farthest) logits[i] = -Infinity;
   };
