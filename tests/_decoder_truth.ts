@@ -222,6 +222,9 @@ export function truth(config: Json, ids: readonly number[], w: Weights): Matrix 
   if (config.model_type === "gpt2") return gpt2(config, ids, w);
   if (config.model_type === "gpt_neox") return gptNeoX(config, ids, w);
   if (config.model_type === "lfm2") return lfm2(config, ids, w);
+  if (config.model_type === "qwen3_next" || config.model_type === "qwen3_5_text") {
+    return qwen3Next(config, ids, w);
+  }
   return decoder(config, ids, w);
 }
 
@@ -376,6 +379,133 @@ function lfm2(c: Json, ids: readonly number[], w: Weights): Matrix {
     x,
     c.tie_word_embeddings === false ? w.get("lm_head.weight", n("vocab_size"), width) : embed,
   );
+}
+
+/** Gated delta networks beside gated attention: Qwen3-Next, and Qwen 3.5 with its projections apart. */
+function qwen3Next(c: Json, ids: readonly number[], w: Weights): Matrix {
+  const n = (name: string, fallback?: number): number => (c[name] ?? fallback) as number;
+  const width = n("hidden_size"), count = n("num_attention_heads"), groups = n("num_key_value_heads", count);
+  const headDim = n("head_dim", 256), eps = n("rms_norm_eps", 1e-6), inner = n("intermediate_size");
+  const kernel = n("linear_conv_kernel_dim", 4),
+    nk = n("linear_num_key_heads"),
+    nv = n("linear_num_value_heads");
+  const dk = n("linear_key_head_dim"), dv = n("linear_value_head_dim"), each = nv / nk;
+  const rope = (c.rope_parameters ?? c.rope_scaling ?? {}) as Json;
+  const share = (rope.partial_rotary_factor ?? c.partial_rotary_factor ?? 0.25) as number;
+  const theta = (rope.rope_theta ?? c.rope_theta ?? 10_000) as number;
+  const angles = frequencies(
+    rope,
+    theta,
+    Math.floor(headDim * share),
+    n("max_position_embeddings"),
+    ids.length,
+  );
+  const embed = w.get("model.embed_tokens.weight", n("vocab_size"), width), { silu } = functions;
+  const norm = (x: Matrix, name: string, size = width, offset = 1): Matrix =>
+    rmsNorm(x, w.vector(`model.${name}.weight`, size), eps, offset);
+  const types = c.layer_types as string[] | undefined, every = n("full_attention_interval", 4);
+  const has = c.attention_bias === true;
+  let x: Matrix = ids.map((id) => embed[id]);
+  for (let layer = 0; layer < n("num_hidden_layers"); layer++) {
+    const at = `layers.${layer}`;
+    const dense = (x: Matrix, name: string, from: number, to: number, has = false): Matrix =>
+      linear(
+        x,
+        w.get(`model.${at}.${name}.weight`, to, from),
+        has ? w.vector(`model.${at}.${name}.bias`, to) : null,
+      );
+    const before = norm(x, `${at}.input_layernorm`);
+    if (types ? types[layer] === "full_attention" : (layer + 1) % every === 0) {
+      const both = heads(dense(before, "self_attn.q_proj", width, 2 * count * headDim, has), 2 * headDim);
+      const turned = (rows: Float64Array[][], name: string): Float64Array[][] =>
+        rows.map((row, t) => norm(row, `${at}.self_attn.${name}`, headDim).map((h) => turn(h, t, angles)));
+      const q = turned(both.map((row) => row.map((h) => h.slice(0, headDim))), "q_norm");
+      const k = turned(
+        heads(dense(before, "self_attn.k_proj", width, groups * headDim, has), headDim),
+        "k_norm",
+      );
+      const v = heads(dense(before, "self_attn.v_proj", width, groups * headDim, has), headDim);
+      const mixed = attend({ q, k, v }, headDim ** -0.5, null, null);
+      const gated = mixed.map((row, t) =>
+        row.map((value, i) => value * sigmoid(both[t][Math.floor(i / headDim)][headDim + i % headDim]))
+      );
+      x = plus(x, dense(gated, "self_attn.o_proj", count * headDim, width, has));
+    } else {
+      const keys = nk * dk, values = nv * dv;
+      let qkv: Matrix, z: Matrix, b: Matrix, a: Matrix;
+      if (c.model_type === "qwen3_next") {
+        const all = dense(before, "linear_attn.in_proj_qkvz", width, 2 * keys + 2 * values);
+        const ba = dense(before, "linear_attn.in_proj_ba", width, 2 * nv), group = 2 * dk + 2 * each * dv;
+        /** Of each key head the part from `from` on, one behind the other. */
+        const part = (m: Matrix, size: number, from: number, length: number): Matrix =>
+          m.map((row) =>
+            Float64Array.from(
+              Array.from({ length: nk }, (_, h) => [...row.slice(h * size + from, h * size + from + length)])
+                .flat(),
+            )
+          );
+        const [q, k, v] = [
+          part(all, group, 0, dk),
+          part(all, group, dk, dk),
+          part(all, group, 2 * dk, each * dv),
+        ];
+        qkv = q.map((row, t) => Float64Array.from([...row, ...k[t], ...v[t]]));
+        z = part(all, group, 2 * dk + each * dv, each * dv);
+        b = part(ba, 2 * each, 0, each);
+        a = part(ba, 2 * each, each, each);
+      } else {
+        qkv = dense(before, "linear_attn.in_proj_qkv", width, 2 * keys + values);
+        z = dense(before, "linear_attn.in_proj_z", width, values);
+        b = dense(before, "linear_attn.in_proj_b", width, nv);
+        a = dense(before, "linear_attn.in_proj_a", width, nv);
+      }
+      const mixed = taps(
+        qkv,
+        w.get(`model.${at}.linear_attn.conv1d.weight`, 2 * keys + values, 1, kernel),
+        null,
+      )
+        .map((row) => row.map(silu));
+      const dt = w.vector(`model.${at}.linear_attn.dt_bias`, nv),
+        rate = w.vector(`model.${at}.linear_attn.A_log`, nv);
+      const out = mixed.map(() => new Float64Array(values));
+      for (let h = 0; h < nv; h++) {
+        const memory = Array.from({ length: dk }, () => new Float64Array(dv)),
+          own = Math.floor(h / each) * dk;
+        mixed.forEach((row, t) => {
+          const unit = (from: number): number[] => {
+            const part = [...row.slice(from, from + dk)],
+              r = Math.sqrt(part.reduce((s, v) => s + v * v, 0) + 1e-6);
+            return part.map((v) => v / r);
+          };
+          const q = unit(own).map((v) => v / Math.sqrt(dk)), k = unit(keys + own);
+          const decay = Math.exp(-Math.exp(rate[h]) * Math.log1p(Math.exp(a[t][h] + dt[h])));
+          for (let j = 0; j < dv; j++) {
+            let held = 0;
+            for (let i = 0; i < dk; i++) held += k[i] * (memory[i][j] *= decay);
+            const change = sigmoid(b[t][h]) * (row[2 * keys + h * dv + j] - held);
+            for (let i = 0; i < dk; i++) out[t][h * dv + j] += q[i] * (memory[i][j] += k[i] * change);
+          }
+        });
+      }
+      const gated = heads(out, dv).map((row, t) =>
+        Float64Array.from(
+          norm(row, `${at}.linear_attn.norm`, dv, 0).flatMap((h, i) =>
+            [...h].map((v, j) => v * silu(z[t][i * dv + j]))
+          ),
+        )
+      );
+      x = plus(x, dense(gated, "linear_attn.out_proj", values, width));
+    }
+    const inside = norm(x, `${at}.post_attention_layernorm`), act = functions[String(c.hidden_act ?? "silu")];
+    const gate = dense(inside, "mlp.gate_proj", width, inner),
+      up = dense(inside, "mlp.up_proj", width, inner);
+    x = plus(
+      x,
+      dense(gate.map((row, t) => row.map((v, i) => act(v) * up[t][i])), "mlp.down_proj", inner, width),
+    );
+  }
+  x = norm(x, "norm");
+  return linear(x, c.tie_word_embeddings === true ? embed : w.get("lm_head.weight", n("vocab_size"), width));
 }
 
 /** The families of the LLaMA kind. */

@@ -32,6 +32,8 @@ export const randomFamilies: readonly string[] = [
   "gemma3_text",
   "gpt_neox",
   "lfm2",
+  "qwen3_next",
+  "qwen3_5_text",
 ];
 
 /** Writes a folder of a model with weights that the truth asked for. */
@@ -170,6 +172,34 @@ export function randomConfig(family: string, seed: number): Config {
       ...pick<Config>({ layer_types: ["conv", "full_attention", "conv"] }, { full_attn_idxs: [2] }, {
         layer_types: ["full_attention", "conv", "conv"],
       }, {}),
+    };
+  }
+  if (family === "qwen3_next" || family === "qwen3_5_text") {
+    const nk = pick(1, 2, 3), whole = { partial_rotary_factor: headDim === 4 ? 0.5 : pick(0.25, 0.5, 1) };
+    const parameters = rope.rope_parameters as Config | undefined;
+    return {
+      ...common,
+      ...parameters ? { rope_parameters: { ...parameters, ...whole, mrope_section: [1, 1, 0] } } : whole,
+      num_key_value_heads: groups,
+      head_dim: headDim,
+      hidden_act: act,
+      ...pick({}, { attention_bias: true }),
+      rms_norm_eps: pick(1e-6, 1e-3),
+      linear_num_key_heads: nk,
+      linear_num_value_heads: nk * pick(1, 2),
+      linear_key_head_dim: pick(2, 4, 5),
+      linear_value_head_dim: pick(3, 4),
+      ...pick({}, { linear_conv_kernel_dim: 1 }, { linear_conv_kernel_dim: 2 }),
+      ...pick<Config>({ full_attention_interval: 2 }, {
+        layer_types: ["linear_attention", "linear_attention", "full_attention"],
+      }, { layer_types: ["full_attention", "linear_attention", "linear_attention"] }),
+      ...family === "qwen3_next"
+        ? pick<Config>({ num_experts: 0 }, {
+          num_experts: 8,
+          moe_intermediate_size: 4,
+          mlp_only_layers: [0, 1, 2],
+        })
+        : pick({}, { attn_output_gate: true }),
     };
   }
   const isQwen = family === "qwen2" || family === "qwen3", isSmol = family === "smollm3";

@@ -232,11 +232,17 @@ for (const family of familyNames.filter((name) => asked.length === 0 || asked.in
       expected = await lastLogits(model.eval(), ids);
       await model.save(folder);
     }
-    const cells: string[] = [];
+    const cells: string[] = [], without = new Set<string>();
     for (const [name, attempt] of Object.entries(columns)) {
       try {
         cells.push(await attempt(folder, expected, ids));
       } catch (error) {
+        if (/^no GGUF of the family/.test((error as Error).message)) without.add(name);
+        if (without.has(name)) {
+          for (const other of ["GGUF", "split", "Range"]) without.add(other);
+          cells.push("–");
+          continue;
+        }
         failed++;
         cells.push("FAILED");
         console.error(`${family}, ${name}: ${(error as Error).message}`);

@@ -51,9 +51,11 @@ async function check(config: Config, seed: number, ggufToo: boolean): Promise<vo
   await inFolder(async (folder) => {
     const where = join(folder, "model");
     await writeFamily(where, config, weights);
+    // A delta network makes what it reads of length 1, and with that what was rounded of a faint one.
+    const most = "linear_num_key_heads" in config ? 1e-4 : 1e-5;
     for (const device of ["cpu", "reference"] as const) {
       const found = await off(where, device, ids, known);
-      assert(found < 1e-5, `${device}: off by ${found} of the largest logit, seed ${seed}: ${what}`);
+      assert(found < most, `${device}: off by ${found} of the largest logit, seed ${seed}: ${what}`);
     }
     if (!ggufToo) return;
     const path = join(folder, "model.gguf");

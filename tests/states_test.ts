@@ -1,5 +1,5 @@
 /**
- * Layers that remember a state in place of keys and values: short convolutions. What a position gives is the same
+ * Layers that remember a state in place of keys and values: short convolutions and gated delta networks. What a position gives is the same
  * alone, in pieces, behind padding wherever it stands, among other texts, by guesses, and after going back.
  */
 import { assert, assertAlmostEquals, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
@@ -22,11 +22,13 @@ import {
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { causalConv, type CausalConvResult } from "../src/nn/causal_conv.ts";
+import { gatedDeltaRule } from "../src/nn/delta_rule.ts";
 import { copyInto } from "../src/ops/mod.ts";
+import { decoderConfig, decoderNetwork } from "../src/models/registry.ts";
 import { inFolder } from "./_gpt2.ts";
 import { width } from "./_width.ts";
 
-const families = ["lfm2"];
+const families = ["lfm2", "qwen3_next", "qwen3_5_text"];
 const sizes = { vocabSize: 64, contextLength: 96, width: 32, layers: 4, heads: 2, kvHeads: 1 };
 
 async function fresh(family: string, device: "cpu" | "reference" = "cpu"): Promise<CausalLM> {
@@ -137,12 +139,66 @@ describe("a causal convolution", () => {
   });
 });
 
-for (const family of families) {
+describe("the gated delta rule", () => {
+  it("is the plain delta rule without decay: what a key held is replaced, and others are left", async () => {
+    const row = (...x: number[][]) => tensor([x.map((one) => [one])], { device: "reference" });
+    const gate = (...x: number[]) => tensor([x.map((one) => [one])], { device: "reference" });
+    const k = row([1, 0], [0, 1], [1, 0], [0.6, 0.8]), v = row([3, 4], [5, 6], [7, 8], [0, 0]);
+    const run = async (beta: Tensor, decay: Tensor, q: Tensor) => {
+      const { out, state } = gatedDeltaRule({ q, k, v, decay, beta }, null);
+      return [[...await numbers(out)], [...await numbers(state)]];
+    };
+    const ones = gate(1, 1, 1, 1), none = gate(1, 1, 1, 0);
+    // Read by their own keys, as they were written; the third replaces the first, the last writes nothing.
+    assertEquals(await run(none, ones, row([1, 0], [0, 1], [1, 0], [0, 1])), [[3, 4, 5, 6, 7, 8, 5, 6], [
+      7,
+      8,
+      5,
+      6,
+    ]]);
+    // Half of it replaced; all of it faded by a half at each position.
+    assertEquals((await run(gate(1, 1, 0.5, 0), ones, row([1, 0], [1, 0], [1, 0], [1, 0])))[0].slice(4), [
+      5,
+      6,
+      5,
+      6,
+    ]);
+    assertEquals((await run(none, gate(1, 0.5, 0.5, 0.5), row([1, 0], [1, 0], [0, 1], [1, 0])))[0], [
+      ...[3, 4, 1.5, 2, 2.5, 3, 3.5, 4],
+    ]);
+    // Decay 0 forgets everything.
+    assertEquals((await run(none, gate(1, 1, 1, 0), row([1, 0], [1, 0], [1, 0], [1, 0])))[1], [0, 0, 0, 0]);
+  });
+
+  it("gradients are those of differences, through the state too", async () => {
+    const random = new Generator(8);
+    const make = (...shape: number[]) =>
+      tensor(Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.uniform()), { shape });
+    assert(
+      await checkGradients(
+        (...[q, k, v, decay, beta, before]: Tensor[]) => {
+          const { out, state } = gatedDeltaRule({ q, k, v, decay, beta }, before);
+          return out.sum().add(state.mul(state).sum());
+        },
+        [
+          make(2, 4, 2, 3),
+          make(2, 4, 2, 3),
+          make(2, 4, 2, 2),
+          make(2, 4, 2),
+          make(2, 4, 2),
+          make(2, 2, 3, 2),
+        ],
+      ),
+    );
+  });
+});
+
+for (const family of width(families, ["lfm2", "qwen3_5_text"])) {
   describe(`${family}: layers with states`, () => {
     it("padding is passed over, wherever it stands, and several texts stand in a row", async () => {
       using model = await fresh(family);
       const random = new Generator(9), vocab = model.vocabSize;
-      for (let turn = 0; turn < width(6, 3); turn++) {
+      for (let turn = 0; turn < width(6, 1); turn++) {
         const all = 14,
           rows = [0, 1, 2].map((row) => {
             const mask = Array.from(
@@ -342,8 +398,7 @@ describe("an LFM2's config.json", () => {
     max_position_embeddings: 32,
   };
 
-  it("is read field by field; what is not computed is refused by name, and by a GGUF in words", async () => {
-    const { decoderConfig, decoderNetwork } = await import("../src/models/registry.ts");
+  it("is read field by field; what is not computed is refused by name; a GGUF gives the same model", async () => {
     const read = (more: object) =>
       decoderConfig({ ...json, intermediate_size: 20, num_hidden_layers: 2, ...more });
     const types = { layer_types: ["conv", "full_attention"] };
@@ -384,5 +439,44 @@ describe("an LFM2's config.json", () => {
       using a = noGrad(() => model.eval().forward([[1, 2, 3]])), b = noGrad(() => back.forward([[1, 2, 3]]));
       assert(worst(await a.data() as Float32Array, await b.data() as Float32Array) < 1e-6);
     });
+  });
+});
+
+describe("a Qwen3-Next's config.json", () => {
+  it("is read field by field; experts and what else is not computed are refused by name", () => {
+    const json = {
+      vocab_size: 40,
+      hidden_size: 8,
+      intermediate_size: 12,
+      num_attention_heads: 2,
+      max_position_embeddings: 32,
+      num_hidden_layers: 4,
+    };
+    const next = { model_type: "qwen3_next", num_experts: 0, ...json },
+      five = { model_type: "qwen3_5_text", ...json };
+    const attends = (config: object) =>
+      decoderConfig(config as Record<string, unknown>).layers.map(({ states }) => !states);
+    assertEquals(attends(next), [false, false, false, true]);
+    assertEquals(attends({ ...five, full_attention_interval: 2 }), [false, true, false, true]);
+    assertEquals(attends({ ...next, num_experts: 8, mlp_only_layers: [0, 1, 2, 3] }), [
+      false,
+      false,
+      false,
+      true,
+    ]);
+    for (
+      const [config, word] of [
+        [{ ...next, num_experts: 8 }, "num_experts"],
+        [{ ...next, num_experts: undefined }, "num_experts is missing"],
+        [{ ...five, num_experts: 8 }, "num_experts"],
+        [{ ...five, attn_output_gate: false }, "attn_output_gate"],
+        [{ ...five, linear_num_key_heads: 3 }, "linear_num_value_heads"],
+        [{ ...five, linear_conv_kernel_dim: 65 }, "linear_conv_kernel_dim"],
+        [{ ...five, layer_types: ["linear_attention", "sliding_attention"] }, "layer_types"],
+      ] as const
+    ) {
+      const { message } = assertThrows(() => attends(config), FormatError);
+      assert(message.includes(word), message);
+    }
   });
 });

@@ -98,7 +98,7 @@ export class CausalCache {
     this.#places = Array.from({ length: layers }, (_, i) => {
       const own = states[i];
       return own
-        ? others.push(new StateCache(batch, own, options)) - 1
+        ? others.push(new StateCache(batch, own, options.device)) - 1
         : attending.push(new KVCache(batch, heads, capacity, width, options)) - 1;
     });
     this.layers = attending;

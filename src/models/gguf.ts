@@ -59,7 +59,9 @@ export function ggufArchitecture(family: string): string {
   // A Mistral is a llama with a window.
   const named = family === "mistral" ? "llama" : family;
   const found = Object.keys(architectures).find((name) => architectures[name] === named);
-  if (found === undefined) throw new FormatError(`there is no architecture of GGUF for the family ${family}`);
+  if (found === undefined) {
+    throw new FormatError(`no GGUF of the family ${family} is read or written here; keep it as safetensors`);
+  }
   return found;
 }
 

@@ -29,6 +29,9 @@ import { olmo2Config } from "./olmo2/config.ts";
 import { phi3Config } from "./phi3/config.ts";
 import { qwen2Config } from "./qwen2/config.ts";
 import { qwen3Config } from "./qwen3/config.ts";
+import { qwen3NextSized, qwen3NextTensors } from "./qwen3_next/checkpoint.ts";
+import { qwen35Config, type Qwen3NextConfig, qwen3NextConfig } from "./qwen3_next/config.ts";
+import { Qwen3NextModel } from "./qwen3_next/model.ts";
 import { smollm3Config } from "./smollm3/config.ts";
 
 /** A family whose network is the common decoder. */
@@ -65,6 +68,22 @@ const all = [
     network: Lfm2Model,
     tensors: lfm2Tensors,
     sized: lfm2Sized,
+  }),
+  decoderFamily<Qwen3NextConfig>({
+    type: "qwen3_next",
+    title: "Qwen3-Next",
+    config: qwen3NextConfig,
+    network: Qwen3NextModel,
+    tensors: qwen3NextTensors,
+    sized: (sizes) => ({ num_experts: 0, ...qwen3NextSized(sizes) }),
+  }),
+  decoderFamily<Qwen3NextConfig>({
+    type: "qwen3_5_text",
+    title: "Qwen 3.5",
+    config: qwen35Config,
+    network: Qwen3NextModel,
+    tensors: qwen3NextTensors,
+    sized: qwen3NextSized,
   }),
 ] as unknown as readonly Family[];
 

@@ -27,6 +27,13 @@ import {
 } from "../ops/mod.ts";
 import type { Recurrence } from "./state_cache.ts";
 
+/** Whether each of the last `time` positions sees the one `back` before it, by `seen` [batch, 1, time, positions]: [batch, time, 1]. */
+export function seesBack(seen: Tensor, time: number, back: number): Tensor {
+  const [batch, , , keys] = seen.shape, place = { dtype: "i32", device: seen.device } as const;
+  const index = maximum(add(mul(arange(time, place), keys + 1), keys - time - back), 0);
+  return reshape(indexSelect(reshape(seen, [batch, time * keys]), 1, index), [batch, time, 1]);
+}
+
 /** Results of a causal convolution, and what later positions need of it. */
 export interface CausalConvResult {
   /** [batch, time, channels]. */
@@ -61,16 +68,10 @@ export function causalConv(
       back = along(maximum(sub(slice(argsort(order, 1), null, [past, null]), past), 0));
     }
   }
-  /** Whether each position sees the one `j` before, [batch, time, 1]. */
-  const sees = (j: number): Tensor => {
-    const keys = seen!.shape[3], own = arange(time, place);
-    const index = maximum(add(mul(own, keys + 1), keys - time - j), 0);
-    return reshape(indexSelect(reshape(seen!, [batch, time * keys]), 1, index), [batch, time, 1]);
-  };
   let y: Tensor | null = null;
   for (let i = 0; i <= past; i++) {
     const values = slice(z, null, [i, i + time]), own = slice(weight, null, 0, i);
-    const visible = seen && i < past ? mul(values, toDType(sees(past - i), x.dtype)) : values;
+    const visible = seen && i < past ? mul(values, toDType(seesBack(seen, time, past - i), x.dtype)) : values;
     const part = mul(visible, own);
     y = y ? add(y, part) : part;
   }

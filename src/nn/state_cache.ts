@@ -7,10 +7,10 @@
  *
  * @module
  */
+import type { DeviceName } from "../backends/contract.ts";
 import type { Shape } from "../core/shape.ts";
 import { copyInto, indexSelect, mul, type Tensor, zeros } from "../ops/mod.ts";
 import { keep, noGrad, outsideCapture, tidy } from "../tensor/mod.ts";
-import type { LayerOptions } from "./layers.ts";
 
 /**
  * What a layer with a state finds of earlier positions, and leaves for later ones.
@@ -40,7 +40,7 @@ export class StateCache {
   readonly #kept: Map<number, readonly Tensor[]> = new Map();
 
   /** States of these sizes, all 0, for `batch` texts. */
-  constructor(batch: number, sizes: readonly Shape[], { device }: Pick<LayerOptions, "device"> = {}) {
+  constructor(batch: number, sizes: readonly Shape[], device?: DeviceName) {
     this.now = sizes.map((size) => keep(zeros([batch, ...size], device ? { device } : {})));
   }
 
