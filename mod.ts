@@ -149,6 +149,7 @@ export {
   type PreferenceBatchOptions,
   type PreferenceModel,
   type PreferenceSet,
+  type Qat,
   randomBatches,
   type RandomBatchOptions,
   sequentialBatches,

@@ -197,7 +197,9 @@ function leftOut(file: string, { kind }: FoundRuntime, beside: readonly FoundRun
   }
   return tries(file) !== null
     ? null
-    : `files that ask nothing of their runtime, and try nothing that its engine makes: ${beside[0].kind.name} answers (--all)`;
+    : `files that ask nothing of their runtime, and try nothing that its engine makes: ${
+      beside[0].kind.name
+    } answers (--all)`;
 }
 
 /** Whether a file computes on a WebGPU adapter of this machine. */

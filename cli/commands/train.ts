@@ -32,6 +32,7 @@ import {
   writeFileAtomic,
   writeFiles,
 } from "../../src/platform/platform.ts";
+import { WeightBlocks } from "../../src/train/qat.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
@@ -291,6 +292,7 @@ async function prepare(
   // What cannot be trained on is refused before anything is written.
   material.data();
   adapt(model, settings);
+  if (settings.qat !== null) new WeightBlocks(model, settings.qat, () => {});
   model.gradientCheckpointing = settings["gradient-checkpointing"];
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
