@@ -13,7 +13,6 @@ import {
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before } from "node:test";
 import {
   CausalLM,
   CheckpointManager,
@@ -37,7 +36,7 @@ import {
 import { fromF16, toF16 } from "../src/core/half.ts";
 import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8, quantizeTernary } from "../src/core/quantize.ts";
 import { fails, output } from "./_command.ts";
-import { describe, it } from "./_suite.ts";
+import { after, before, describe, it } from "./_suite.ts";
 import { judgedOnce, width } from "./_width.ts";
 
 let folder = "", folders = 0;
