@@ -4,11 +4,20 @@
  * A language model, and whatever the command itself did not write, is refused without --force; so is a file that a model
  * beside it would be read from in place of its own. What the same command wrote
  * before is written again, as it is made anew by the same call, and that is said: "replaced" in place of "wrote".
+ * What goes with that, goes by name: a folder is never removed with something in it that the command does not make.
  *
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { isDirectory, joinPath, openSource, readDir, stat } from "../src/platform/platform.ts";
+import {
+  isDirectory,
+  joinPath,
+  openSource,
+  readDir,
+  remove,
+  removeEmptyFolder,
+  stat,
+} from "../src/platform/platform.ts";
 import { UsageError, type Values } from "./command.ts";
 import { note } from "./output.ts";
 
@@ -132,4 +141,42 @@ export async function demandFolder(
       `${command}: ${path} is there already, and would be replaced; ${way}name another folder`,
     );
   }
+}
+
+/** Whether a command makes what is at `path` below a folder of its own, with "/" between names: a file, or a folder. */
+export type IsOwn = (path: string, isFolder: boolean) => boolean;
+
+/** Goes through a folder, from the leaves up; where something is not own nothing below it is looked at. */
+async function* walk(folder: string, isOwn: IsOwn, inner = ""): AsyncGenerator<{
+  path: string;
+  isOwn: boolean;
+  isFolder: boolean;
+}> {
+  for (const { name, isDirectory: isFolder, isLink } of await readDir(folder)) {
+    const path = String(joinPath(folder, name)), below = inner + name;
+    // No command makes a link, and what one leads to is not here.
+    if (isLink || !isOwn(below, isFolder)) {
+      yield { path, isOwn: false, isFolder };
+      continue;
+    }
+    if (isFolder) yield* walk(path, isOwn, `${below}/`);
+    yield { path, isOwn: true, isFolder };
+  }
+}
+
+/** Files and folders in `folder`, which need not be there, that a command does not make. */
+export async function strangersIn(folder: string, isOwn: IsOwn): Promise<string[]> {
+  const found: string[] = [];
+  if (!await isDirectory(folder)) return found;
+  for await (const one of walk(folder, isOwn)) if (!one.isOwn) found.push(one.path);
+  return found.sort();
+}
+
+/** Removes what a command made in `folder`, and folders that are empty then; what else is there stays. */
+export async function removeOwn(folder: string, isOwn: IsOwn): Promise<void> {
+  if (!await isDirectory(folder)) return;
+  const all: { path: string; isFolder: boolean }[] = [];
+  for await (const one of walk(folder, isOwn)) if (one.isOwn) all.push(one);
+  for (const { path, isFolder } of all) await (isFolder ? removeEmptyFolder(path) : remove(path));
+  await removeEmptyFolder(folder);
 }

@@ -72,6 +72,15 @@ describe("what is there already", () => {
     assertStrictEquals(forced.code, 0, forced.stderr);
     assertMatch(forced.stderr, /replacing the run in/);
     assertStrictEquals(JSON.parse(readFileSync(at("run", "training.json"), "utf8")).seed, 2);
+    // Among checkpoints, which are removed, nothing else is.
+    writeFileSync(at("run", "checkpoints", "notes.txt"), "mine");
+    await fails(
+      2,
+      begin("3", "1", "--force"),
+      /notes.txt is there, where checkpoints would be removed, and is no/,
+    );
+    assertStrictEquals(readFileSync(at("run", "checkpoints", "notes.txt"), "utf8"), "mine");
+    rmSync(at("run", "checkpoints", "notes.txt"));
     // The older run's checkpoints, which went further, are not taken for this one's.
     const resumed = await call([
       "train",

@@ -122,8 +122,8 @@ describe("files", () => {
     await writeFileAtomic(joinPath(place, "two"), "22");
     await makeDir(joinPath(place, "one"));
     assertEquals(await readDir(place), [
-      { name: "one", isFile: false, isDirectory: true },
-      { name: "two", isFile: true, isDirectory: false },
+      { name: "one", isFile: false, isDirectory: true, isLink: false },
+      { name: "two", isFile: true, isDirectory: false, isLink: false },
     ]);
     assertStrictEquals((await stat(joinPath(place, "two")))?.size, 2);
     assertStrictEquals(

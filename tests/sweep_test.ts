@@ -2,9 +2,17 @@
  * `ferrotype sweep`: trials are processes that train, each begun and recorded once, whatever happens to whoever began them.
  */
 import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, describe, it } from "node:test";
 import { leastMemory } from "../cli/sweep/fit.ts";
@@ -159,6 +167,67 @@ describe("ferrotype sweep", () => {
     assertMatch(stdout, /1 trial failed \(0\): train: .* has \d+ tokens to learn from/);
     assertMatch(stderr, /^ferrotype: sweep: 1 trial and all failed; the first: train: /m);
     assertStrictEquals(lines("bad")[0].loss, null);
+  });
+
+  it("removes and replaces nothing that it did not make, wherever in its folder it is", async () => {
+    const args = (out: string, ...more: string[]): string[] =>
+      sweep(out, "--search", "lr=0.1,0.2", "--n-embd", "4", "--steps", "2", "--trials", "2", ...more);
+    const put = (out: string, path: string): void => {
+      mkdirSync(dirname(at(out, path)), { recursive: true });
+      writeFileSync(at(out, path), "mine");
+    };
+    const mine = (out: string, path: string): string => readFileSync(at(out, path), "utf8");
+    // In the way of a new one: refused before anything is done, and with --force only where a sweep would write.
+    const inTheWay: [path: string, forced: boolean][] = [
+      ["results.jsonl", true],
+      ["worker-0.json", true],
+      ["trials", false],
+      ["trials/0001.json", true],
+      ["trials/0000/config.json", true],
+      ["trials/0000/notes.txt", false],
+      ["trials/0001/checkpoints/notes.txt", false],
+      ["trials/0001/checkpoints/step-00000001/mine/model.safetensors", false],
+    ];
+    for (const [i, [path, forced]] of inTheWay.entries()) {
+      const out = `own${i}`;
+      put(out, path);
+      const { code, stderr } = await call(args(out));
+      assertStrictEquals(code, 2, stderr);
+      assertMatch(stderr, /is there already.*, and this sweep did not make it; move it away, give --force /);
+      assertStrictEquals(mine(out, path), "mine");
+      assertEquals(readdirSync(at(out)), [path.split("/")[0]]);
+      if (forced) continue;
+      const hard = await call(args(out, "--force"));
+      assertStrictEquals(hard.code, 2, hard.stderr);
+      assertStrictEquals(mine(out, path), "mine");
+    }
+    // Beside it, and in trials while and after they run.
+    for (const path of ["notes.txt", "trials/notes.txt", "trials/7/notes.txt"]) put("own", path);
+    assertStrictEquals((await call(args("own", "--keep-all"))).code, 0);
+    for (const trial of ["0000", "0001"]) put("own", `trials/${trial}/checkpoints/notes.txt`);
+    const again = await call(args("own", "--resume"));
+    assertStrictEquals(again.code, 0, again.stderr);
+    const worse = (await json<Told>(["sweep", "-o", at("own"), "--status"])).best.trial === 0
+      ? "0001"
+      : "0000";
+    assertEquals(readdirSync(at("own", "trials", worse)), ["checkpoints"]);
+    assertEquals(readdirSync(at("own", "trials", worse, "checkpoints")), ["notes.txt"]);
+    await fails(
+      2,
+      args("own", "--force"),
+      /notes.txt is there, where a trial would be removed, and is no part/,
+    );
+    for (const trial of ["0000", "0001"]) rmSync(at("own", "trials", trial, "checkpoints", "notes.txt"));
+    // One that turns up later, where a trial that is not begun would be.
+    put("own", "trials/0002/notes.txt");
+    await fails(2, args("own", "--resume", "--trials", "3"), /0002 is there already, and this sweep did not/);
+    rmSync(at("own", "trials", "0002"), { recursive: true });
+    const replaced = await call(args("own", "--force", "--trials", "1"));
+    assertStrictEquals(replaced.code, 0, replaced.stderr);
+    for (const path of ["notes.txt", "trials/notes.txt", "trials/7/notes.txt"]) {
+      assertStrictEquals(mine("own", path), "mine");
+    }
+    assertStrictEquals(lines("own").length, 1);
   });
 
   it("says what of a space cannot be", async () => {

@@ -8,12 +8,18 @@ import {
   assertThrows,
 } from "@std/assert";
 import { readFileSync } from "node:fs";
-import { landscapes, type Optimizer2d, optimizers2d, state2d, step2d } from "../mod.ts";
+import { type LandscapeName, landscapes, type Optimizer2d, optimizers2d, state2d, step2d } from "../mod.ts";
+import { blocks, formulaOf } from "../web/race/blocks.ts";
 import { optimizerTexts } from "../web/race/explain.ts";
 import { findRate } from "../web/race/finder.ts";
 import { parseFormula } from "../web/race/formula.ts";
+import { lessons } from "../web/race/lessons.ts";
+import { Heights } from "../web/race/map.ts";
+import { measure, recentSteps, sharpest } from "../web/race/measure.ts";
 import { capacity, Race, Racer } from "../web/race/race.ts";
-import { defaultSettings, fromHash, toHash } from "../web/race/settings.ts";
+import { defaultSettings, fromHash, ratesFor, startOn, toHash } from "../web/race/settings.ts";
+import { suggestions } from "../web/race/suggest.ts";
+import { whyLeads } from "../web/race/why.ts";
 import { measureHeap, type RaceHandle } from "./_page_rates.ts";
 import { noBrowser, says, shows, TestSite, until, violations } from "./_browser.ts";
 import { after, before, describe, it } from "./_suite.ts";
@@ -130,6 +136,221 @@ describe("a race", () => {
     settings.beta2 = 0.95;
     assertEquals(fromHash(`#${toHash(settings)}`), settings);
     assertEquals(fromHash("#rates=sgd:oops,toString:3&start=NaN,1&speed=-4&beta1=7"), defaultSettings());
+  });
+});
+
+/** A race as the page begins it on a surface. */
+function begun(surface: LandscapeName): Race {
+  const { momentum, beta1, beta2, alpha, weightDecay } = defaultSettings(surface), rates = ratesFor(surface);
+  const racers = optimizers2d.map((name) =>
+    new Racer(name, {
+      ...{ lr: rates[name], momentum, beta1, alpha, weightDecay },
+      beta2: name === "lion" ? 0.99 : beta2,
+    })
+  );
+  const race = new Race(racers, landscapes[surface]), heights = new Heights();
+  heights.compute(race.surface);
+  race.floor = heights.least;
+  race.restart(...startOn(surface));
+  return race;
+}
+
+describe("what each surface teaches is what happens on it", () => {
+  const after = (surface: LandscapeName, steps: number) => {
+    const race = begun(surface);
+    race.run(steps);
+    for (const racer of race.racers) assert(!racer.lost, `${surface}: ${racer.name} left the plane`);
+    return Object.fromEntries(race.racers.map((racer) => [racer.name, racer])) as Record<Optimizer2d, Racer>;
+  };
+  const claims: Record<LandscapeName, () => void> = {
+    bowl() {
+      const { sgd } = after("bowl", 30);
+      for (let step = 1; step < 30; step++) {
+        assert(sgd.ring[sgd.rowOf(step) + 1] * sgd.ring[sgd.rowOf(step - 1) + 1] < 0, "from wall to wall");
+      }
+    },
+    rosenbrock() {
+      const { sgd, momentum } = after("rosenbrock", 400);
+      assert(momentum.loss < sgd.loss / 10, `${momentum.loss}, ${sgd.loss}`);
+    },
+    beale() {
+      const { sgd, momentum, adam } = after("beale", 200);
+      assert(
+        momentum.loss < sgd.loss / 3 && adam.loss < sgd.loss / 3,
+        `${momentum.loss}, ${adam.loss}, ${sgd.loss}`,
+      );
+    },
+    saddle() {
+      const { sgd, rmsprop, adam, lion } = after("saddle", 600);
+      for (const other of [rmsprop, adam, lion]) {
+        assert(
+          other.arrived && sgd.steps > 1.5 * other.steps,
+          `${other.name} ${other.steps}, SGD ${sgd.steps}`,
+        );
+      }
+    },
+    rastrigin() {
+      const { sgd, adam, momentum } = after("rastrigin", 600);
+      assert(
+        momentum.loss < 0.5 && sgd.loss > 10 && adam.loss > 10,
+        `${momentum.loss}, ${sgd.loss}, ${adam.loss}`,
+      );
+    },
+    himmelblau() {
+      const ends = new Set(
+        Object.values(after("himmelblau", 600)).map(({ state }) =>
+          landscapes.himmelblau.minima.findIndex(([x, y]) => Math.hypot(x - state[0], y - state[1]) < 0.5)
+        ),
+      );
+      assert(ends.size >= 3 && !ends.has(-1), `${[...ends]}`);
+    },
+    ackley() {
+      const { sgd, muon, rmsprop, adam } = after("ackley", 400);
+      assert(sgd.loss > 8 && muon.loss > 8 && rmsprop.loss < 1 && adam.loss < 1);
+      const seen = measure(adam, landscapes.ackley, 400);
+      assert(seen.length > 1e-3, `Adam still moves, by ${seen.length}`);
+    },
+    goldsteinPrice() {
+      const { sgd, adam, lion, muon } = after("goldsteinPrice", 400);
+      assert(adam.loss < 4 && lion.loss < 4 && muon.loss < 4 && sgd.loss > 20, `${sgd.loss}`);
+      const g = new Float64Array(2), racer = new Racer("sgd", { lr: 1e-3 });
+      landscapes.goldsteinPrice.gradient(...startOn("goldsteinPrice"), g);
+      assert(Math.hypot(...g) > 1e4);
+      racer.place(landscapes.goldsteinPrice, ...startOn("goldsteinPrice"));
+      racer.run(landscapes.goldsteinPrice, 20);
+      assert(racer.lost, "a rate of 0.001 throws SGD off");
+    },
+  };
+  for (const [name, claim] of Object.entries(claims)) {
+    it(`${name}: ${lessons[name as LandscapeName].text}`, claim);
+  }
+
+  it("who falls for ever stops at the border, on it; who only overshoots does not", () => {
+    const race = begun("saddle");
+    race.run(5000);
+    for (const { name, arrived, state, loss, steps } of race.racers) {
+      assert(arrived, name);
+      assert(
+        Math.abs(Math.abs(state[1]) - 2) < 1e-9 && Math.abs(state[0]) <= 2,
+        `${name}: ${state[0]}, ${state[1]}`,
+      );
+      assertStrictEquals(loss, landscapes.saddle.value(state[0], state[1]));
+      assert(steps < 5000);
+    }
+    race.restore(10);
+    assert(race.racers.every(({ arrived }) => !arrived));
+    for (const name of ["rosenbrock", "bowl", "beale", "himmelblau", "rastrigin"] as const) {
+      const race = begun(name), { domain: [, most, , high] } = landscapes[name];
+      race.restart(most * 0.99, high * 0.99);
+      race.racers[1].options.lr *= 2;
+      race.run(400);
+      assert(race.racers.every(({ arrived }) => !arrived), name);
+    }
+  });
+});
+
+describe("what is measured, said and suggested", () => {
+  it("curvature, angles and lengths on a bowl are those of its formula", () => {
+    // Straight down the steep side: the curvature is 10, and every step is 0.9 of the last.
+    const racer = new Racer("sgd", { lr: 0.01 });
+    racer.place(landscapes.bowl, 0, 2);
+    racer.run(landscapes.bowl, recentSteps);
+    const seen = measure(racer, landscapes.bowl, recentSteps), way = 2 - 2 * 0.9 ** recentSteps;
+    for (
+      const [found, truth] of [
+        ...[[seen.curvature, 10], [seen.off, 0], [seen.turn, 1], [seen.straight, 1]],
+        ...[[seen.length, way / recentSteps], [seen.gain, 20 - seen.loss], [seen.steps, recentSteps]],
+        ...[[sharpest(landscapes.bowl, 1, 1), 10], [sharpest(landscapes.saddle, 1, 1), 2]],
+        [sharpest(landscapes.rosenbrock, 1, 1), 501 + Math.sqrt(501 ** 2 - 400)],
+      ]
+    ) assert(Math.abs(found - truth) < 1e-4 * (1 + Math.abs(truth)), `${found}, ${truth}`);
+  });
+
+  it("says why the leader leads, with the numbers of the leader and the next", () => {
+    const race = begun("rosenbrock"), order = [1, 0]; // momentum, SGD
+    race.run(200);
+    const text = whyLeads(race, order, 200), [first, second] = order.map((i) => race.racers[i]);
+    assertMatch(
+      text,
+      new RegExp(
+        `^${optimizerTexts[first.name].title} leads ${
+          optimizerTexts[second.name].title
+        } because in the last 60 steps `,
+      ),
+    );
+    const ratio = measure(first, race.surface, 200).length / measure(second, race.surface, 200).length;
+    assert(text.includes(`${+ratio.toPrecision(2)} times as long`), `${text}: ${ratio}`);
+    assertStrictEquals(whyLeads(race, order, 5), "");
+    const saddle = begun("saddle");
+    saddle.run(5000);
+    const there = [...saddle.racers.keys()].sort((a, b) => saddle.racers[a].steps - saddle.racers[b].steps);
+    assertMatch(
+      whyLeads(saddle, there, 5000),
+      new RegExp(`left at the border after ${saddle.racers[there[0]].steps} steps`),
+    );
+  });
+
+  for (const name of Object.keys(landscapes) as LandscapeName[]) {
+    it(`${name}: whoever diverges comes back by what is suggested`, () => {
+      for (const optimizer of ["sgd", "momentum"] as const) {
+        const racer = new Racer(optimizer, { lr: name === "ackley" ? 300 : 3 });
+        const race = new Race([racer], landscapes[name]), reasons: string[] = [];
+        race.restart(...startOn(name));
+        race.run(500);
+        for (let tries = 0; tries < 12 && racer.lost; tries++) {
+          const [{ kind, rate, reason }] = suggestions(race, [true], 500);
+          assertStrictEquals(kind, "diverges");
+          assert(rate < racer.options.lr);
+          assertMatch(reason, /diverges: curvature .* wants a rate below/);
+          reasons.push(reason);
+          racer.options.lr = rate;
+          race.restart(...startOn(name));
+          race.run(500);
+        }
+        // On the saddle everyone leaves: it has no floor here.
+        if (name !== "saddle") assert(!racer.lost, `${optimizer}: ${reasons.join(" ")}`);
+      }
+    });
+  }
+
+  it("whoever crawls or bounces gets a rate with which it comes further", () => {
+    const cases: [Optimizer2d, number, "crawls" | "bounces"][] = [
+      ["adam", 1e-4, "crawls"],
+      ["sgd", 1e-5, "crawls"],
+      ["lion", 0.3, "bounces"],
+      ["sgd", 0.2, "bounces"],
+    ];
+    for (const [name, lr, wanted] of cases) {
+      const racer = new Racer(name, { lr, beta2: 0.99 }), race = new Race([racer], landscapes.bowl);
+      race.run(200);
+      const [one] = suggestions(race, [true], 200), loss = racer.loss;
+      assertStrictEquals(one?.kind, wanted, `${name} at ${lr}`);
+      assertEquals(suggestions(race, [false], 200), []);
+      racer.options.lr = one.rate;
+      race.restart(...landscapes.bowl.start);
+      race.run(200);
+      assert(racer.loss < loss, `${name}: ${loss} with ${lr}, ${racer.loss} with ${one.rate}`);
+    }
+  });
+
+  it("blocks make formulas that can be read, weights and signs included", () => {
+    const all = Object.keys(blocks);
+    for (const name of all) {
+      for (const weight of [1, -1, 2.5, -0.5, 0]) {
+        const alone = parseFormula(blocks[name]),
+          sum = parseFormula(formulaOf([{ name: "Bowl", weight: -2 }, { name, weight }]));
+        for (const [x, y] of [[0.3, -1.2], [-2, 1]]) {
+          const truth = -(x * x + y * y) + weight * alone.value(x, y);
+          assert(
+            Math.abs(sum.value(x, y) - truth) < 1e-9,
+            `${formulaOf([{ name, weight }])}: ${sum.value(x, y)}, ${truth}`,
+          );
+        }
+      }
+    }
+    // The longest ones, as many as a sum may have.
+    const longest = all.sort((a, b) => blocks[b].length - blocks[a].length)[0];
+    parseFormula(formulaOf(Array.from({ length: 8 }, () => ({ name: longest, weight: -1.5 }))));
   });
 });
 
@@ -256,6 +477,87 @@ describe("the race page", { skip }, () => {
       const link = fromHash(new URL(page.url()).hash);
       assertStrictEquals(link.formula, "(x-1)^2 + y^2");
     }, seen);
+  });
+
+  it(
+    "what was found and set belongs to its surface; one click follows a suggestion; a loss is built from blocks",
+    {
+      skip,
+    },
+    async () => {
+      await site.open("race/", async (page) => {
+        await until(page, ready);
+        await page.click("#play");
+        const rate = (): Promise<number> =>
+          page.evaluate(() => (globalThis as unknown as { race: RaceHandle }).race.settings.rates.sgd);
+        assertStrictEquals(await rate(), lessons.rosenbrock.rates.sgd);
+        await page.click("#find");
+        await shows(page, "#found", /^Rosenbrock, from \(-1.2, 1\)/);
+        const found = await rate();
+        await page.selectOption("#surface", "bowl");
+        await page.locator("#finder").waitFor({ state: "hidden" });
+        assertStrictEquals(await rate(), lessons.bowl.rates.sgd);
+        await page.selectOption("#surface", "rosenbrock");
+        await page.locator("#finder").waitFor();
+        assertStrictEquals(await rate(), found);
+        await page.click("#map", { position: { x: 90, y: 90 } });
+        await page.locator("#finder").waitFor({ state: "hidden" });
+
+        await page.click("#reset");
+        await page.locator("#rate-sgd").fill("0");
+        await page.click("#restart");
+        for (let i = 0; i < 4; i++) await page.click("#step");
+        await page.click("#play");
+        await shows(page, "#why", / leads .* because in the last \d+ steps|leads from before/);
+        await shows(page, "#suggestions", /SGD diverges: curvature [\d,.e]+ wants a rate below/);
+        await page.locator("#suggestions button").first().click();
+        assert(await rate() < 0.005, `${await rate()}`);
+        await says(page, /^SGD goes on with .* from the start with the others/);
+
+        await page.selectOption("#surface", "formula");
+        await page.locator(".palette").waitFor();
+        await page.dragAndDrop(".palette >> text=Bowl", ".sum");
+        await until(
+          page,
+          () =>
+            /^\(\(x\^2 \+ y\^2\)\/2\)$/.test((document.getElementById("formula") as HTMLInputElement).value),
+        );
+        await page.click(".palette >> text=Ripples");
+        await page.getByLabel("How much of Ripples").fill("-2.5");
+        assertStrictEquals(
+          await page.inputValue("#formula"),
+          formulaOf([{ name: "Bowl", weight: 1 }, { name: "Ripples", weight: -2.5 }]),
+        );
+        await page.click("#step");
+        assert(await page.locator("#formula-error").isHidden());
+        assertEquals(await violations(page), []);
+      }, seen);
+    },
+  );
+
+  it("on a phone a finger that scrolls over the map does not start the race anew, and one that taps does", {
+    skip,
+  }, async () => {
+    await site.open("race/", async (page) => {
+      await until(page, ready);
+      await page.locator("#map").scrollIntoViewIfNeeded();
+      const start = (): Promise<number[]> =>
+        page.evaluate(() => [...(globalThis as unknown as { race: RaceHandle }).race.race.start]);
+      const before = await start(), box = (await page.locator("#map").boundingBox())!;
+      const client = await page.context().newCDPSession(page), from = await page.evaluate(() => scrollY);
+      const touch = (type: "touchStart" | "touchMove" | "touchEnd", y: number) =>
+        client.send("Input.dispatchTouchEvent", {
+          type,
+          touchPoints: type === "touchEnd" ? [] : [{ x: box.x + 60, y: box.y + y }],
+        });
+      await touch("touchStart", 200);
+      for (let y = 180; y >= 40; y -= 20) await touch("touchMove", y);
+      await touch("touchEnd", 40);
+      await waitUntil(async () => await page.evaluate(() => scrollY) !== from, "a page that scrolled");
+      assertEquals(await start(), before);
+      await page.locator("#map").tap({ position: { x: 60, y: 100 } });
+      await waitUntil(async () => (await start())[0] !== before[0], "a new start");
+    }, { ...seen, width: 390, height: 844, context: { hasTouch: true, isMobile: true } });
   });
 
   it(

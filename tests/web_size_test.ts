@@ -14,7 +14,7 @@ const budgets: Readonly<Record<string, number>> = {
   page: 14,
   start: 6,
   train: 18,
-  race: 21,
+  race: 26,
   network: 21,
   tabular: 16,
   playground: 20,

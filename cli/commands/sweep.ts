@@ -227,7 +227,7 @@ export const sweep: Command = {
     resume: { help: "go on with the sweep in DIR" },
     force: {
       help:
-        "begin another in place of the sweep that DIR holds, and replace any plot; without it they are refused",
+        "begin another in place of what DIR holds under names of a sweep's, and replace any plot; without it they are refused",
     },
     status: { help: "tell what was found so far, and try nothing" },
     plot: { value: "FILE", help: "draw losses by trials and by each setting as SVG" },
@@ -330,16 +330,20 @@ export const sweep: Command = {
     if (!saved && values.flag("resume") && !given) {
       throw new UsageError(`sweep: --resume: ${out} holds no sweep; leave --resume out to begin one`);
     }
-    if (saved && !values.flag("resume") && !given) {
-      if (!values.flag("force")) {
+    const isNew = !values.flag("resume") && !given, isForced = isNew && values.flag("force");
+    if (saved && isNew) {
+      if (!isForced) {
         throw new UsageError(
           `${out} holds a sweep already; go on with --resume, give --force to begin another in its place, or name another folder`,
         );
       }
       await folder.demandAlone(share.index, waiting);
-      await note(`replacing the sweep in ${out}`);
-      await folder.clear();
     }
+    if (isForced) await folder.clear();
+    if (saved && isForced) await note(`replacing the sweep in ${out}`);
+    await folder.demandFree(
+      isNew && !isForced ? "give --force to replace what is called as a sweep calls it, " : "",
+    );
     await folder.begin(settings);
     demandSame((await folder.settings())!, settings, out);
     await folder.demandAlone(share.index, waiting);

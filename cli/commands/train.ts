@@ -37,7 +37,8 @@ import {
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
-import { demandFolder, demandPlace, letters } from "../place.ts";
+import { demandFolder, demandPlace, letters, strangersIn } from "../place.ts";
+import { adapterFile, isOfRun, modelFile, runNotes } from "../run_files.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
 import { runOptions } from "../train_options.ts";
@@ -169,17 +170,6 @@ async function tokenizerIn(out: string): Promise<string> {
   return await exists(joinPath(own, "tokenizer.json")) ? own : out;
 }
 
-/** Files that a model is written as, and those that an adapter is. */
-const modelFile =
-    /^((config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|chat_template\.jinja|model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?)$/,
-  adapterFile = /^adapter_(config\.json|model\.safetensors)$/;
-
-/** What a run notes in its folder, and how it begins. */
-const notes: Readonly<Record<string, RegExp>> = {
-  "training.json": /^\{\n {2}"text": /,
-  "log.jsonl": /^\{"step":\d/,
-};
-
 /**
  * A run that ended before its first checkpoint is begun anew without a question.
  * @throws {UsageError} where `out` holds what was not written by a run, a tokenizer for one.
@@ -192,13 +182,25 @@ async function demandRoom(out: string, isAdapter: boolean, force: boolean): Prom
       (await readDir(checkpoints)).every(({ name }) => name.startsWith(".") || modelFile.test(name));
   await demandFolder("train", out, force, {
     replaces: (name) =>
-      !isRun && !isBegun && name === "checkpoints" || written.test(name) || Object.hasOwn(notes, name),
-    is: (name, head) => notes[name]?.test(letters(head, 16)) ?? false,
+      !isRun && !isBegun && name === "checkpoints" || written.test(name) || Object.hasOwn(runNotes, name),
+    is: (name, head) => runNotes[name]?.test(letters(head, 16)) ?? false,
   });
 }
 
-/** Removes the run in `out`, whose checkpoints would be taken for those of the one that takes its place. */
+/**
+ * Removes the run in `out`, whose checkpoints would be taken for those of the one that takes its place.
+ * @throws {UsageError} where something else is among them.
+ */
 async function forget(out: string): Promise<void> {
+  const [stranger] = await strangersIn(
+    checkpointsIn(out),
+    (path, isFolder) => isOfRun(`checkpoints/${path}`, isFolder),
+  );
+  if (stranger !== undefined) {
+    throw new UsageError(
+      `train: ${stranger} is there, where checkpoints would be removed, and is no part of a run; move it away, or name another folder`,
+    );
+  }
   // A folder that is half removed must not look like a run.
   const aside = joinPath(out, ".checkpoints.old");
   await remove(aside);

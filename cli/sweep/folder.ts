@@ -3,7 +3,8 @@
  *
  * A file that says something is made whole and never changed, and only one process can make it (`createFile`): so a trial is begun
  * once and recorded once, however many workers there are and whenever one of them is killed. `results.jsonl`, a line a trial, is
- * written anew from these files whenever one is added.
+ * written anew from these files whenever one is added. A trial's folder is the sweep's own because its number was taken before the
+ * folder was there; of it, and of the sweep's, only what is called as a run or a sweep calls it is ever removed.
  *
  * @module
  */
@@ -12,6 +13,7 @@ import {
   createFile,
   exists,
   hostName,
+  isDirectory,
   isProcessAlive,
   joinPath,
   makeDir,
@@ -23,6 +25,9 @@ import {
 } from "../../src/platform/platform.ts";
 import type { Point, Space, Value } from "../../src/search/mod.ts";
 import { UsageError } from "../command.ts";
+import { counted } from "../output.ts";
+import { removeOwn, strangersIn } from "../place.ts";
+import { isOfRun } from "../run_files.ts";
 
 /** What a sweep is of: nothing of it may change while it goes on. */
 export interface SweepSettings {
@@ -75,6 +80,11 @@ export interface Recorded extends Begun {
   readonly rungs: readonly { readonly step: number; readonly loss: number | null }[];
 }
 
+/** What a sweep writes: of each worker, and of a trial what is known of it and where it trains. */
+const workerFile = /^worker-\d+\.json$/,
+  trialFile = /^(\d{4,})(?:\.rung-(\d+)(\.claim)?)?\.json$/,
+  trialFolder = /^\d{4,}$/;
+
 const numbered = (trial: number): string => String(trial).padStart(4, "0");
 
 /** The folder. */
@@ -120,12 +130,51 @@ export class SweepFolder {
     await createFile(this.#at("sweep.json"), `${JSON.stringify(settings, null, 2)}\n`);
   }
 
-  /** Removes the sweep that is there: first what says that there is one. */
-  async clear(): Promise<void> {
-    for (const name of ["sweep.json", "results.jsonl", "trials"]) await remove(this.#at(name));
-    for (const { name } of await readDir(this.path)) {
-      if (/^worker-\d+\.json$/.test(name)) await remove(this.#at(name));
+  /** Names under which a sweep writes, where something is there that is none of this one's; sorted. */
+  async taken(): Promise<string[]> {
+    const isThere = async (...names: string[]): Promise<boolean> => await exists(this.#at(...names));
+    const found: string[] = [], trials = this.#at("trials");
+    const isSweep = await isThere("sweep.json");
+    for (const { name } of await isDirectory(this.path) ? await readDir(this.path) : []) {
+      if (!isSweep && (name === "results.jsonl" || workerFile.test(name))) found.push(this.#at(name));
+      if (name === "trials" && !await isDirectory(trials)) found.push(trials);
     }
+    for (const { name } of await isDirectory(trials) ? await readDir(trials) : []) {
+      // Looked for by itself: a worker may have begun the trial since the list was made.
+      const isOwn = trialFolder.test(name) ? await isThere("trials", `${name}.json`) : isSweep;
+      if ((trialFolder.test(name) || trialFile.test(name)) && !isOwn) found.push(this.#at("trials", name));
+    }
+    // So may the sweep.
+    return !isSweep && await isThere("sweep.json") ? await this.taken() : found;
+  }
+
+  /**
+   * Removes the sweep that is there, first what says that there is one; what no sweep makes stays.
+   * @throws {UsageError} where something else is where trials are to be.
+   */
+  async clear(): Promise<void> {
+    const trials = this.#at("trials");
+    for (const { name } of await isDirectory(trials) ? await readDir(trials) : []) {
+      if (!trialFolder.test(name)) continue;
+      const [stranger] = await strangersIn(this.#at("trials", name), isOfRun);
+      if (stranger === undefined) continue;
+      throw new UsageError(
+        `sweep: ${stranger} is there, where a trial would be removed, and is no part of one; move it away, or name another folder`,
+      );
+    }
+    await remove(this.#at("sweep.json"));
+    await removeOwn(this.path, (path, isFolder) => {
+      const [first, second, ...more] = path.split("/");
+      if (first !== "trials") return !isFolder && (first === "results.jsonl" || workerFile.test(first));
+      if (second === undefined) return isFolder;
+      if (more.length > 0) return isOfRun(more.join("/"), isFolder);
+      return (isFolder ? trialFolder : trialFile).test(second);
+    });
+  }
+
+  /** Removes what a trial has trained; files that somebody else put there stay. */
+  async forget(trial: number): Promise<void> {
+    await removeOwn(this.folderOf(trial), isOfRun);
   }
 
   /** Reads what is new: files that were read do not change. */
@@ -135,7 +184,7 @@ export class SweepFolder {
     );
     this.#workers = new Set(here.map(Number));
     for (const { name } of await readDir(this.#at("trials"))) {
-      const found = /^(\d+)(?:\.rung-(\d+)(\.claim)?)?\.json$/.exec(name);
+      const found = trialFile.exec(name);
       if (!found) continue;
       const [, trial, rung, claim] = found, path = this.#at("trials", name);
       if (claim !== undefined) {
@@ -162,8 +211,20 @@ export class SweepFolder {
     return this.all.filter((result) => result.trial === trial).sort((a, b) => a.rung - b.rung);
   }
 
+  /** @throws {UsageError} where something is in the way that this sweep did not make. */
+  async demandFree(way = ""): Promise<void> {
+    const [first, ...more] = await this.taken();
+    if (first === undefined) return;
+    const others = more.length > 0 ? ` (and ${counted(more.length, "other")} of the sweep's names)` : "";
+    throw new UsageError(
+      `sweep: ${first} is there already${others}, and this sweep did not make it; move it away, ${way}or name another folder`,
+    );
+  }
+
   /** Begins a trial. @returns false where it was begun by another. */
   async add(begun: Begun): Promise<boolean> {
+    const folder = this.folderOf(begun.trial);
+    if (await exists(folder) && !await exists(`${folder}.json`)) await this.demandFree();
     const made = await createFile(
       this.#at("trials", `${numbered(begun.trial)}.json`),
       `${JSON.stringify(begun)}\n`,

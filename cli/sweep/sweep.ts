@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError } from "../../mod.ts";
-import { type Program, remove } from "../../src/platform/platform.ts";
+import type { Program } from "../../src/platform/platform.ts";
 import { choose, promotion, type Trial } from "../../src/search/mod.ts";
 import type { Share } from "../share.ts";
 import { type Ground, planOf } from "./fit.ts";
@@ -254,7 +254,7 @@ export class Sweep {
     for (const { trial } of recorded) {
       const isFree = !this.#running.has(trial) && !taken.some((claim) => claim.trial === trial);
       if (trial !== best && this.#mayTake(trial) && isFree) {
-        await remove(this.#folder.folderOf(trial));
+        await this.#folder.forget(trial);
       }
     }
   }

@@ -30,6 +30,8 @@ export interface DirectoryEntry {
   readonly isFile: boolean;
   /** Whether it is a folder, or a link to one. */
   readonly isDirectory: boolean;
+  /** Whether it is a link. */
+  readonly isLink: boolean;
 }
 
 /** The module that works on files, or the reason for having none as an error. */
@@ -177,6 +179,7 @@ export async function readDir(path: string | URL): Promise<DirectoryEntry[]> {
         name: entry.name,
         isFile: linked?.isFile ?? entry.isFile(),
         isDirectory: linked?.isDirectory ?? entry.isDirectory(),
+        isLink: entry.isSymbolicLink(),
       });
     }
   } catch (error) {
@@ -202,6 +205,16 @@ export async function remove(path: string | URL): Promise<void> {
     await fileSystem().promises.rm(name, { recursive: true, force: true });
   } catch (error) {
     throw fileError("remove", name, error);
+  }
+}
+
+/** Removes a folder where it is empty; nothing happens when it is not, or is not there. */
+export async function removeEmptyFolder(path: string | URL): Promise<void> {
+  if ((await readDir(path).catch(() => [null])).length > 0) return;
+  try {
+    fileSystem().rmdirSync(pathOf(path));
+  } catch {
+    // Somebody put something there meanwhile.
   }
 }
 

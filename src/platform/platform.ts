@@ -29,6 +29,7 @@ export {
   readFile,
   readTextFile,
   remove,
+  removeEmptyFolder,
   rename,
   stat,
 } from "./files.ts";

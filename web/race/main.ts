@@ -7,14 +7,19 @@
 import { type Landscape, landscapes, optimizers2d } from "../../src/landscape/mod.ts";
 import { type ChartLine, drawChart, short } from "../shared/chart.ts";
 import { cssColor } from "../shared/colors.ts";
+import { h } from "../shared/elements.ts";
 import { download } from "../shared/download.ts";
 import { element, messageOf, reducedMotion, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
+import { optimizerTexts } from "./explain.ts";
 import { Heights, SurfaceMap } from "./map.ts";
 import { Panel } from "./panel.ts";
+import { lessons } from "./lessons.ts";
 import { lossAt, Race, Racer } from "./race.ts";
 import type { Scene } from "./scene.ts";
-import { defaultSettings, fromHash, toHash } from "./settings.ts";
+import { defaultSettings, fromHash, ratesFor, startOn, toHash } from "./settings.ts";
+import { type Suggestion, suggestions } from "./suggest.ts";
+import { whyLeads } from "./why.ts";
 
 startPage();
 
@@ -36,7 +41,7 @@ const lines: ChartLine[] = racers.map(() => ({
   y: new Float64Array(chartPoints),
   length: 0,
 }));
-let scene: Scene | null = null, in3d = false, playing = false, at = 0, dirty = true, frame = 0;
+let scene: Scene | null = null, in3d = false, playing = false, ended = false, at = 0, dirty = true, frame = 0;
 let hashTimer: ReturnType<typeof setTimeout> | undefined, stopRecording: (() => Promise<Blob>) | null = null;
 
 /** The next step of everyone obeys the settings. */
@@ -56,13 +61,25 @@ function apply(): void {
   hashTimer = setTimeout(() => history.replaceState(null, "", `#${toHash(settings)}`), 300);
 }
 
-const panel = new Panel(settings, apply, () => `${race.surface.title}. ${race.surface.about}`);
+const about = (): string => {
+  const { title, about } = race.surface;
+  return `${title}. ${about} ${Object.hasOwn(lessons, settings.surface) ? lesson().text : ""}`.trim();
+};
+const lesson = () => lessons[settings.surface as keyof typeof lessons];
+const panel = new Panel(settings, apply, about);
+/** The rates of each surface as they were left, and what the finder drew there. */
+const left = new Map<string, { rates: typeof settings.rates; found: ChartLine[] | null }>();
+let current = "", found: ChartLine[] | null = null;
 
 function restart(x: number, y: number): void {
+  // What the finder found holds for the place from which it tried.
+  if (x !== settings.start[0] || y !== settings.start[1]) showFound(null);
   settings.start = [x, y];
+  offered = null;
   race.restart(x, y);
   at = 0;
   apply();
+  if (ended) play(true);
 }
 
 /** Paints what does not change with every step: after another surface, other colours, another size. */
@@ -73,9 +90,33 @@ function repaint(): void {
   dirty = true;
 }
 
+/** Draws what the finder found; null is nothing. */
+function showFound(lines: ChartLine[] | null): void {
+  found = lines;
+  const canvas = element<HTMLCanvasElement>("finder");
+  canvas.hidden = element("found").hidden = found === null;
+  if (found === null) return;
+  const [x, y] = settings.start.map((value) => +value.toFixed(2));
+  element("found").textContent =
+    `${race.surface.title}, from (${x}, ${y}): loss after 200 steps by learning rate, both as powers of ten.`;
+  drawChart(canvas, found, true);
+}
+
+/** Each surface has rates of its own: those that show its lesson, or those that the visitor left there. */
+function changeRates(to: string): void {
+  if (current === to) return;
+  if (current !== "") {
+    left.set(current, { rates: settings.rates, found });
+    settings.rates = left.get(to)?.rates ?? ratesFor(to);
+  }
+  current = to;
+  panel.show();
+}
+
 async function chooseSurface(keepStart: boolean): Promise<void> {
   const isFormula = settings.surface === "formula", error = element("formula-error");
-  element("formula-field").hidden = !isFormula;
+  element("formula-field").hidden = element("blocks").hidden = !isFormula;
+  if (isFormula) void openBlocks();
   let surface: Landscape | undefined;
   if (isFormula) {
     try {
@@ -95,16 +136,63 @@ async function chooseSurface(keepStart: boolean): Promise<void> {
     settings.surface = surfaceSelect.value = "rosenbrock";
     surface = landscapes.rosenbrock;
   }
+  changeRates(settings.surface);
   race.surface = surface;
   heights.compute(surface);
-  element("explain").textContent = `${surface.title}. ${surface.about}`;
-  restart(...(keepStart ? settings.start : surface.start) as [number, number]);
+  race.floor = heights.least;
+  element("explain").textContent = about();
+  const kept = left.get(settings.surface)?.found ?? null;
+  showFound(null);
+  restart(...(keepStart ? settings.start : startOn(settings.surface)));
+  if (!keepStart) showFound(kept);
   repaint();
+}
+
+let blocksOpen = false;
+async function openBlocks(): Promise<void> {
+  if (blocksOpen) return;
+  blocksOpen = true;
+  (await import("./blocks.ts")).showBlocks(element("blocks"), (formula) => {
+    settings.formula = formulaInput.value = formula;
+    void chooseSurface(true);
+  });
+}
+
+/** What is offered now, so that a button does not change under the pointer. */
+let offered: string | null = null;
+
+function showSuggestions(): void {
+  const list = suggestions(race, shown, at),
+    key = list.map(({ racer, kind }) => `${racer.name} ${kind}`).join();
+  if (key === offered) return;
+  offered = key;
+  element("suggestions").replaceChildren(...list.map((one) =>
+    h(
+      "li",
+      {},
+      h("span", {}, one.reason),
+      h("button", { type: "button", onclick: () => follow(one) }, `Rate ${short(one.rate)}`),
+    )
+  ));
+}
+
+/** Does what was suggested; who had left the plane needs a new race. */
+function follow({ racer, rate }: Suggestion): void {
+  settings.rates[racer.name] = rate;
+  panel.show();
+  const { title } = optimizerTexts[racer.name], again = racer.lost;
+  if (again) restart(...settings.start);
+  else apply();
+  offered = null;
+  element("suggestions").replaceChildren();
+  play(true);
+  say(`${title} goes on with ${short(rate)}${again ? ", from the start with the others" : ""}.`);
 }
 
 function play(on: boolean): void {
   if (on && at < race.steps) race.restore(at);
   playing = on;
+  ended = false;
   playButton.textContent = on ? "Pause" : "Play";
   dirty = true;
 }
@@ -129,7 +217,11 @@ function draw(): void {
   else map.draw(race, at, shown, colors);
   // Numbers change too fast to be read, and cost more than the map.
   if (!playing || frame % 6 === 0) {
-    panel.standings(race, at);
+    const order = panel.standings(race, at);
+    if (!playing || frame % 48 === 0) {
+      element("why").textContent = whyLeads(race, order, at);
+      showSuggestions();
+    }
     time.min = String(race.oldest);
     time.max = String(race.steps);
     time.value = String(at);
@@ -152,9 +244,15 @@ function tick(): void {
   if (playing) {
     runFrame();
     at = race.steps;
-    if (racers.every((racer, i) => racer.lost || !shown[i])) {
+    if (racers.every((racer, i) => racer.lost || racer.arrived || !shown[i])) {
       play(false);
-      say("Every optimizer has left the plane; smaller learning rates keep them on it.");
+      ended = true;
+      const { length } = racers.filter(({ arrived }, i) => arrived && shown[i]);
+      say(
+        length > 0
+          ? "Everyone has left: the surface falls for ever, and the border is the end of the race."
+          : "Every optimizer has left the plane; smaller learning rates keep them on it.",
+      );
     }
   } else if (!dirty) return;
   dirty = false;
@@ -207,7 +305,7 @@ element("step").addEventListener("click", () => {
 element("restart").addEventListener("click", () => restart(...settings.start));
 element("reset").addEventListener("click", () => {
   const { surface, formula, start } = settings;
-  Object.assign(settings, defaultSettings(), { surface, formula, start });
+  Object.assign(settings, defaultSettings(surface), { surface, formula, start });
   panel.show();
   showSpeed();
   apply();
@@ -224,7 +322,8 @@ time.addEventListener("input", () => {
 element("view-2d").addEventListener("click", () => void view(false));
 element("view-3d").addEventListener("click", () => void view(true));
 
-mapCanvas.addEventListener("pointerdown", (event) => restart(...map.placeAt(event.offsetX, event.offsetY)));
+// A click, not a touch: who scrolls past does not start the race anew.
+mapCanvas.addEventListener("click", (event) => restart(...map.placeAt(event.offsetX, event.offsetY)));
 mapCanvas.addEventListener("pointermove", (event) => {
   const [x, y] = map.placeAt(event.offsetX, event.offsetY);
   element("readout").textContent = `x ${x.toFixed(2)}  y ${y.toFixed(2)}  loss ${
@@ -263,19 +362,19 @@ sceneCanvas.addEventListener("pointermove", (event) => {
 
 element("find").addEventListener("click", async () => {
   const { findRate } = await import("./finder.ts");
-  const found: ChartLine[] = [];
+  const lines: ChartLine[] = [], [x, y] = settings.start, where = settings.surface;
   for (let i = 0; i < racers.length; i++) {
     if (!shown[i]) continue;
-    const { rates, losses, best } = findRate(racers[i], race.surface, ...settings.start);
+    const { rates, losses, best } = findRate(racers[i], race.surface, x, y);
+    // Another surface was chosen meanwhile: what was found is not its own.
+    if (where !== settings.surface) return;
     settings.rates[racers[i].name] = best;
-    found.push({ color: colors[i], x: rates.map(Math.log10), y: losses, length: rates.length });
+    lines.push({ color: colors[i], x: rates.map(Math.log10), y: losses, length: rates.length });
     await new Promise(requestAnimationFrame); // the page stays alive
   }
-  const canvas = element<HTMLCanvasElement>("finder");
-  canvas.hidden = false;
-  drawChart(canvas, found, true);
   panel.show();
-  restart(...settings.start);
+  restart(x, y);
+  showFound(lines);
   say("Each optimizer has the learning rate that served it best in 200 steps from here.");
 });
 element("share").addEventListener("click", async () => {
@@ -329,6 +428,7 @@ element("tour").addEventListener("click", async () => (await import("./tour.ts")
 addEventListener("themechange", repaint);
 addEventListener("hashchange", () => {
   Object.assign(settings, fromHash(location.hash));
+  current = ""; // the address has rates of its own
   surfaceSelect.value = settings.surface;
   formulaInput.value = settings.formula;
   panel.show();

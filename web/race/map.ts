@@ -17,6 +17,8 @@ const trailPoints = 500;
 export class Heights {
   /** The logarithm of 1 + value - least value, row by row from the bottom; from 0 to 1. */
   readonly level: Float32Array = new Float32Array(cells * cells);
+  /** The least value. */
+  least = -Infinity;
 
   /** Computes them. */
   compute({ domain: [x0, x1, y0, y1], value }: Landscape): void {
@@ -29,6 +31,7 @@ export class Heights {
         if (level[k] < least) least = level[k];
       }
     }
+    this.least = least;
     let most = 1e-9;
     for (let k = 0; k < level.length; k++) {
       level[k] = Math.log1p(level[k] - least);

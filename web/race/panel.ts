@@ -17,6 +17,7 @@ export class Panel {
   readonly #settings: Settings;
   readonly #rows = new Map<Optimizer2d, { item: HTMLElement; place: HTMLElement; loss: HTMLElement }>();
   readonly #order = optimizers2d.map((_, i) => i);
+  readonly #leading: number[] = [];
   readonly #now = new Float64Array(optimizers2d.length);
   readonly #refresh: (() => void)[] = [];
 
@@ -38,7 +39,7 @@ export class Panel {
       item.innerHTML = `<input type="checkbox" id="on-${name}"><label class="name" for="on-${name}">` +
         `<span class="swatch"></span>${title}<span class="place"></span></label><span class="loss-now number"></span>` +
         `<div class="rate"><label for="rate-${name}">rate<span class="visually-hidden"> of ${title}</span></label>` +
-        `<input type="range" id="rate-${name}" min="-500" max="48" step="1"><output for="rate-${name}"></output></div>`;
+        `<input type="range" id="rate-${name}" min="-600" max="48" step="1"><output for="rate-${name}"></output></div>`;
       const on = item.querySelector<HTMLInputElement>("[type=checkbox]")!;
       const rate = item.querySelector<HTMLInputElement>("[type=range]")!, out = item.querySelector("output")!;
       const show = (): void => {
@@ -94,22 +95,37 @@ export class Panel {
     for (const show of this.#refresh) show();
   }
 
-  /** Shows who leads after `step`. */
-  standings(race: Race, step: number): void {
+  /** Shows who leads after `step`; gives the racers that are in it, the best first. */
+  standings(race: Race, step: number): readonly number[] {
     const { racers } = race, now = this.#now, settings = this.#settings;
     for (let i = 0; i < racers.length; i++) {
       const racer = racers[i], out = racer.lost && step >= racer.steps;
       now[i] = out || !settings.on[racer.name] ? Infinity : racer.ring[racer.rowOf(step) + lossAt];
     }
-    this.#order.sort((a, b) => now[a] === now[b] ? a - b : now[a] - now[b]);
+    // At the border the first there leads; who is still on the way is behind.
+    const border = (i: number): number =>
+      racers[i].arrived && step >= racers[i].steps ? racers[i].steps : Infinity;
+    this.#order.sort((a, b) => {
+      const [mine, its] = settings.on[racers[a].name] && settings.on[racers[b].name]
+        ? [border(a), border(b)]
+        : [0, 0];
+      return mine !== its ? mine - its : now[a] === now[b] ? a - b : now[a] - now[b];
+    });
     let place = 0;
+    this.#leading.length = 0;
     for (const index of this.#order) {
       const racer = racers[index], row = this.#rows.get(racer.name)!, on = settings.on[racer.name];
       const lost = on && racer.lost && step >= racer.steps;
       row.item.classList.toggle("out", !on || lost);
-      row.place.textContent = !on ? "" : lost ? "left the plane" : `#${++place}`;
+      if (on && !lost) this.#leading.push(index);
+      row.place.textContent = !on
+        ? ""
+        : lost
+        ? "left the plane"
+        : `#${++place}${border(index) < Infinity ? `, out at step ${racer.steps}` : ""}`;
       row.loss.textContent = !on || lost ? "" : short(now[index]);
       row.item.style.order = String(on ? place + (lost ? 50 : 0) : 99);
     }
+    return this.#leading;
   }
 }

@@ -38,6 +38,8 @@ export class Racer {
   loss = 0;
   /** Whether it left the plane for good. */
   lost = false;
+  /** Whether it stopped at the border, below which there is nothing on the part that is shown. */
+  arrived = false;
 
   /** An optimizer that has not started. */
   constructor(name: Optimizer2d, options: Step2dOptions) {
@@ -51,20 +53,29 @@ export class Racer {
     this.state[0] = x;
     this.state[1] = y;
     this.steps = 0;
-    this.lost = false;
+    this.lost = this.arrived = false;
     this.loss = surface.value(x, y);
     this.#record();
   }
 
-  /** Takes `count` steps, or fewer when it leaves the plane. */
-  run(surface: Landscape, count: number): void {
-    const { name, state, options } = this;
+  /**
+   * Takes `count` steps, or fewer when it leaves the plane, or stops at the border: where it is outside of what is shown
+   * and lower than `floor`, the least value there, the surface falls for ever.
+   */
+  run(surface: Landscape, count: number, floor: number = -Infinity): void {
+    const { name, state, options } = this, [x0, x1, y0, y1] = surface.domain;
     for (let i = 0; i < count; i++) {
-      if (this.lost) return;
+      if (this.lost || this.arrived) return;
       step2d(name, surface, state, options);
-      const x = state[0], y = state[1];
+      let x = state[0], y = state[1];
       this.steps++;
       this.loss = surface.value(x, y);
+      if (this.loss < floor && (x < x0 || x > x1 || y < y0 || y > y1)) {
+        state[0] = x = Math.min(Math.max(x, x0), x1);
+        state[1] = y = Math.min(Math.max(y, y0), y1);
+        this.loss = surface.value(x, y);
+        this.arrived = true;
+      }
       // A NaN fails both comparisons too.
       this.lost = !(x > -tooFar && x < tooFar && y > -tooFar && y < tooFar && this.loss === this.loss);
       this.#record();
@@ -88,7 +99,7 @@ export class Racer {
     for (let i = 0; i < 7; i++) state[i] = ring[row + i];
     this.steps = Math.max(step, this.oldest);
     this.loss = ring[row + lossAt];
-    this.lost = false;
+    this.lost = this.arrived = false;
   }
 
   #record(): void {
@@ -104,6 +115,8 @@ export class Race {
   readonly racers: readonly Racer[];
   /** What they walk on. */
   surface: Landscape;
+  /** The least value on the part that is shown; who is lower outside of it stops at its border. */
+  floor = -Infinity;
   /** Where they began. */
   readonly start: Float64Array = new Float64Array(2);
   /** Steps since the start. */
@@ -127,7 +140,7 @@ export class Race {
   /** Everyone takes `count` steps. */
   run(count: number): void {
     this.steps += count;
-    for (let i = 0; i < this.racers.length; i++) this.racers[i].run(this.surface, count);
+    for (let i = 0; i < this.racers.length; i++) this.racers[i].run(this.surface, count, this.floor);
   }
 
   /** The oldest step one can go back to. */

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Optimizer2d, optimizers2d } from "../../src/landscape/mod.ts";
+import { type LandscapeName, type Optimizer2d, optimizers2d } from "../../src/landscape/mod.ts";
+import { lessons } from "./lessons.ts";
 
 /** What can be set. */
 export interface Settings {
@@ -49,13 +50,24 @@ export const sliders: readonly (readonly [
 const all = <T>(make: (name: Optimizer2d) => T): Record<Optimizer2d, T> =>
   Object.fromEntries(optimizers2d.map((name) => [name, make(name)])) as Record<Optimizer2d, T>;
 
+/** The rates with which a race begins on a surface; on a formula those of the valley. */
+export function ratesFor(surface: string): Record<Optimizer2d, number> {
+  return { ...lessons[Object.hasOwn(lessons, surface) ? surface as LandscapeName : "rosenbrock"].rates };
+}
+
+/** Where a race begins on a surface; on a formula, at the side. */
+export function startOn(surface: string): [number, number] {
+  const [x, y] = Object.hasOwn(lessons, surface) ? lessons[surface as LandscapeName].start : [-2.5, 2];
+  return [x, y];
+}
+
 /** Where a visitor begins. */
-export function defaultSettings(): Settings {
+export function defaultSettings(surface = "rosenbrock"): Settings {
   return {
-    surface: "rosenbrock",
+    surface,
     formula: "x^2 + y^2 + 2*sin(3*x)*cos(3*y)",
-    start: [-1.2, 1],
-    rates: { sgd: 0.001, momentum: 0.0005, rmsprop: 0.01, adam: 0.03, adamw: 0.02, lion: 0.005, muon: 0.01 },
+    start: startOn(surface),
+    rates: ratesFor(surface),
     on: all(() => true),
     momentum: 0.9,
     beta1: 0.9,
@@ -82,8 +94,8 @@ export function toHash(settings: Settings): string {
 
 /** The settings that an address names; what it lacks or gets wrong is as at the beginning. */
 export function fromHash(hash: string): Settings {
-  const settings = defaultSettings(), query = new URLSearchParams(hash.replace(/^#/, ""));
-  settings.surface = query.get("surface") ?? settings.surface;
+  const query = new URLSearchParams(hash.replace(/^#/, ""));
+  const settings = defaultSettings(query.get("surface") ?? undefined);
   settings.formula = query.get("formula") ?? settings.formula;
   const start = query.get("start")?.split(",").map(Number) ?? [];
   if (start.length === 2 && start.every(Number.isFinite)) settings.start = [start[0], start[1]];

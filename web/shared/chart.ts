@@ -38,14 +38,22 @@ export function short(value: number): string {
   return size >= 1e5 || size < 1e-3 ? value.toExponential(1).replace("+", "") : String(+value.toPrecision(3));
 }
 
-/** Draws `lines`; `log` makes the height a power of ten. */
+/** Where a logarithmic height begins that has values below 0 too: nearer to 0 it is even. */
+const even = 0.01;
+
+/** Draws `lines`; `log` makes the height a power of ten, on both sides of 0 where there are values below it. */
 export function drawChart(canvas: HTMLCanvasElement, lines: readonly ChartLine[], log = false): void {
   const { width, height, scale } = fitCanvas(canvas), pen = canvas.getContext("2d")!;
   if (width === 0) return;
+  const signed = log && lines.some(({ y, length }) => y.subarray(0, length).some((value) => value < 0));
+  const rise = (y: number): number =>
+    signed ? Math.sign(y) * Math.log10(1 + Math.abs(y) / even) : log ? Math.log10(Math.max(y, 1e-12)) : y;
+  const back = (value: number): number =>
+    signed ? Math.sign(value) * even * (10 ** Math.abs(value) - 1) : log ? 10 ** value : value;
   let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity;
   for (const { x, y, length } of lines) {
     for (let i = 0; i < length; i++) {
-      const value = log ? Math.log10(Math.max(y[i], 1e-12)) : y[i];
+      const value = rise(y[i]);
       if (!Number.isFinite(value)) continue;
       if (value < y0) y0 = value;
       if (value > y1) y1 = value;
@@ -67,7 +75,7 @@ export function drawChart(canvas: HTMLCanvasElement, lines: readonly ChartLine[]
     y1 += 0.5;
   }
   const heights = [0, 1, 2, 3].map((k) => y0 + (y1 - y0) * k / 3);
-  const labels = heights.map((value) => short(log ? 10 ** value : value));
+  const labels = heights.map((value) => short(+back(value).toPrecision(3)));
   const left = Math.max(46, ...labels.map((label) => pen.measureText(label).width + 9)),
     bottom = height - 18,
     top = 8,
@@ -96,7 +104,7 @@ export function drawChart(canvas: HTMLCanvasElement, lines: readonly ChartLine[]
     pen.beginPath();
     let open = false;
     for (let i = 0; i < length; i++) {
-      const value = log ? Math.log10(Math.max(y[i], 1e-12)) : y[i];
+      const value = rise(y[i]);
       if (Number.isFinite(value)) open ? pen.lineTo(px(x[i]), py(value)) : pen.moveTo(px(x[i]), py(value));
       open = Number.isFinite(value);
     }

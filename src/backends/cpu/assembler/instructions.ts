@@ -1,10 +1,12 @@
 /**
  * The instruction tables read as data: mnemonic → opcode bytes, operand types, result types, immediates.
  *
- * A row reads `"opcode parameters:results numbers"`. The opcode is hexadecimal; after a prefix `fc`, `fd` or `fe`
- * the rest is one LEB128 number. Types are letters: `i` i32, `I` i64, `f` f32, `F` f64, `v` v128, `p` an address.
- * The numbers are explained beside each table. A row is parsed the first time it is used, so a program pays only
- * for the instructions it emits.
+ * A row is a run of opcodes that follow one another: `"opcode prefix parameters:results name name …"`. The opcode, of
+ * the first name, is hexadecimal; after `fc`, `fd` or `fe` the rest is one LEB128 number. A name with a dot in it is
+ * whole, others come behind the prefix and a dot. `parameters:results` holds for the names that follow it, up to the
+ * next: types are letters (`i` i32, `I` i64, `f` f32, `F` f64, `v` v128, `p` an address), and numbers behind slashes
+ * are explained beside each table. An instruction is parsed the first time it is used, so a program pays only for
+ * those it emits.
  *
  * Control, constants, variables, calls and shuffles have immediates of their own and are methods of
  * `FunctionBuilder`; they are not rows.
@@ -24,30 +26,42 @@ import { numericInstructions } from "./numeric.ts";
 import { type AddressType, type FunctionType, ValidationError, type ValueType } from "./types.ts";
 import { laneInstructions, relaxedVectorInstructions, vectorInstructions } from "./vector.ts";
 
+/** The mnemonics among the words of a row that stand behind its prefix. */
+type NamesAmong<Words extends string, Prefix extends string> = Words extends `${infer Word} ${infer Others}`
+  ? NamesAmong<Word, Prefix> | NamesAmong<Others, Prefix>
+  : Words extends `${string}:${string}` ? never
+  : Words extends `${string}.${string}` ? Words
+  : `${Prefix}.${Words}`;
+
+/** The mnemonics of rows. */
+export type NamesOf<Row extends string> = Row extends `${string} ${infer Prefix} ${infer Words}`
+  ? NamesAmong<Words, Prefix>
+  : never;
+
 /** Instructions with no immediates: what `FunctionBuilder.op` takes, besides {@link ParametricName}. */
 export type PlainName =
-  | keyof typeof numericInstructions
-  | keyof typeof vectorInstructions
-  | keyof typeof relaxedVectorInstructions
-  | keyof typeof bulkMemoryInstructions;
+  | NamesOf<typeof numericInstructions[number]>
+  | NamesOf<typeof vectorInstructions[number]>
+  | NamesOf<typeof relaxedVectorInstructions[number]>
+  | NamesOf<typeof bulkMemoryInstructions[number]>;
 
 /** Instructions with no immediates whose types depend on the stack. */
 export type ParametricName = "nop" | "drop" | "select" | "return" | "unreachable";
 
 /** What `FunctionBuilder.load` takes. */
-export type LoadName = keyof typeof loadInstructions;
+export type LoadName = NamesOf<typeof loadInstructions[number]>;
 
 /** What `FunctionBuilder.store` takes. */
-export type StoreName = keyof typeof storeInstructions;
+export type StoreName = NamesOf<typeof storeInstructions[number]>;
 
 /** What `FunctionBuilder.lane` takes. */
-export type LaneName = keyof typeof laneInstructions;
+export type LaneName = NamesOf<typeof laneInstructions[number]>;
 
 /** What `FunctionBuilder.laneMemory` takes. */
-export type LaneMemoryName = keyof typeof laneMemoryInstructions;
+export type LaneMemoryName = NamesOf<typeof laneMemoryInstructions[number]>;
 
 /** What `FunctionBuilder.atomic` takes. */
-export type AtomicName = keyof typeof atomicInstructions;
+export type AtomicName = NamesOf<typeof atomicInstructions[number]>;
 
 /** Every mnemonic that is a row of a table. */
 export type InstructionName = PlainName | LoadName | StoreName | LaneName | LaneMemoryName | AtomicName;
@@ -80,9 +94,7 @@ export interface Instruction {
   readonly lanes: number;
 }
 
-type Row = string;
-
-const tables: readonly (readonly [InstructionForm, Readonly<Record<string, Row>>])[] = [
+const tables: readonly (readonly [InstructionForm, readonly string[]])[] = [
   ["plain", numericInstructions],
   ["plain", vectorInstructions],
   ["plain", relaxedVectorInstructions],
@@ -98,6 +110,30 @@ const letters: Readonly<Record<string, ValueType>> = { i: "i32", I: "i64", f: "f
 
 const parsed = new Map<string, Instruction>();
 
+/** Where an instruction stands: its form, its opcode in hexadecimal, its signature with the numbers behind it. */
+type Entry = readonly [form: InstructionForm, opcode: string, signature: string];
+
+const entries = new Map<string, Entry>();
+
+/** All instructions by mnemonic, in the order of the tables. */
+function entriesOf(): ReadonlyMap<string, Entry> {
+  if (entries.size > 0) return entries;
+  for (const [form, rows] of tables) {
+    for (const row of rows) {
+      const [opcode, prefix, ...words] = row.split(" ");
+      let signature = "", number = parseInt(opcode, 16);
+      for (const word of words) {
+        if (word.includes(":")) signature = word;
+        else {
+          const name = word.includes(".") ? word : `${prefix}.${word}`;
+          entries.set(name, [form, (number++).toString(16), signature]);
+        }
+      }
+    }
+  }
+  return entries;
+}
+
 /**
  * The instruction called `name`.
  *
@@ -109,13 +145,13 @@ export function instruction(name: InstructionName): Instruction {
 
 /** Every mnemonic of the tables, in the order of the tables. */
 export function instructionNames(): InstructionName[] {
-  return tables.flatMap(([, rows]) => Object.keys(rows) as InstructionName[]);
+  return [...entriesOf().keys()] as InstructionName[];
 }
 
 function find(name: InstructionName): Instruction {
-  for (const [form, rows] of tables) {
-    if (!Object.hasOwn(rows, name)) continue;
-    const row = parse(name, form, rows[name]);
+  const entry = entriesOf().get(name);
+  if (entry !== undefined) {
+    const row = parse(name, ...entry);
     parsed.set(name, row);
     return row;
   }
@@ -127,8 +163,8 @@ function find(name: InstructionName): Instruction {
   );
 }
 
-function parse(name: InstructionName, form: InstructionForm, row: Row): Instruction {
-  const [opcode, signature, first = "0", second = "0"] = row.split(" ");
+function parse(name: InstructionName, form: InstructionForm, opcode: string, row: string): Instruction {
+  const [signature, first = "0", second = "0"] = row.split("/");
   const prefix = parseInt(opcode.slice(0, 2), 16);
   const writer = new ByteWriter(8);
   writer.byte(prefix);
