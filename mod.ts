@@ -151,6 +151,7 @@ export {
   type PreferenceBatchOptions,
   type PreferenceModel,
   type PreferenceSet,
+  type Qat,
   randomBatches,
   type RandomBatchOptions,
   sequentialBatches,

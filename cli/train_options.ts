@@ -213,6 +213,12 @@ export const runOptions: Options = {
     help:
       "what is computed in while training: with bf16 or f16 activations take half the memory, and weights learn in f32 (default f32)",
   },
+  qat: {
+    value: "TYPE",
+    kind: oneOf("q8", "q4", "ternary"),
+    help:
+      "learn for these blocks: steps and evaluations compute with what convert --dtype q8 or q4 writes; ternary (-1, 0, 1 times a scale a row) is written as q4",
+  },
   dtype: {
     value: "TYPE",
     kind: oneOf("f32", "f16", "bf16"),

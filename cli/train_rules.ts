@@ -31,6 +31,25 @@ export const runIdle: readonly Idle<Given>[] = [
     when: ({ lora }) => lora !== undefined,
     because: "the model stays as it is with --lora, whose own dropout is --lora-dropout",
   },
+  {
+    option: "qat",
+    when: ({ lora }) => lora !== undefined,
+    because: "the model stays as it is with --lora, and an adapter has no blocks",
+  },
+  {
+    option: "qat",
+    when: ({ device }) => device === "webgpu",
+    because: "weights are rounded on the cpu; take --device cpu",
+  },
+  {
+    option: "dtype",
+    when: ({ qat }) => qat !== undefined,
+    because: ({ qat }) =>
+      qat === "ternary"
+        ? "what --qat ternary learned is written as q4, which holds it exactly"
+        : `--qat ${qat} learned to be rounded from f32; convert --dtype ${qat} does that`,
+    unless: "f32",
+  },
   ...(["momentum", "beta2"] as const).map((option): Idle<Given> => ({
     option,
     when: hasNo(option),

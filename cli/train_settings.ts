@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FormatError, type GenerateOptions, type ModelSizes } from "../mod.ts";
+import { FormatError, type GenerateOptions, type ModelSizes, type Qat } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
 import { UsageError, type Values } from "./command.ts";
 import { optimizers } from "./train_optimizers.ts";
@@ -67,6 +67,7 @@ export interface RunSettings {
   "save-every": number;
   deterministic: boolean;
   precision: "f32" | "bf16" | "f16";
+  qat: Qat | null;
   dtype: string;
   /** Into how many parts a batch is cut in deterministic mode, whatever the number of ranks. */
   parts: number | null;
@@ -114,6 +115,7 @@ const before = {
     patience: null,
     "min-delta": 0,
     precision: "f32" as const,
+    qat: null,
     "micro-batch": null,
     "optimizer-bits": 32 as const,
     "gradient-checkpointing": false,
@@ -218,6 +220,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
     "save-every": number("save-every", evalEvery),
     deterministic: values.flag("deterministic"),
     precision: (values.text("precision") ?? "f32") as RunSettings["precision"],
+    qat: (values.text("qat") ?? null) as Qat | null,
     dtype: values.text("dtype") ?? "f32",
     parts: values.flag("deterministic") ? partsOf(number("batch-size", 16), ranks) : null,
   };
@@ -258,7 +261,9 @@ export async function savedSettings(file: string, values: Values): Promise<Saved
     const given = values.text(name), before = (saved as unknown as Record<string, unknown>)[name];
     if (given !== undefined && given !== before) {
       throw new UsageError(
-        `--resume: the run was begun with --${name} ${before}; it cannot go on with ${given}`,
+        before === null
+          ? `--resume: the run was begun without --${name}; it cannot go on with ${given}`
+          : `--resume: the run was begun with --${name} ${before}; it cannot go on with ${given}`,
       );
     }
   }

@@ -14,6 +14,8 @@ export interface LogEntry {
   loss?: number;
   /** The held-out loss. */
   eval_loss?: number;
+  /** With --qat: the blocks that were judged. */
+  eval_weights?: string;
   /** In what part of the held-out pairs the chosen answer is preferred. */
   eval_accuracy?: number;
   /** The learning rate. */

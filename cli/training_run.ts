@@ -175,7 +175,7 @@ export class TrainingRun {
       const { trace } = this.#sharing, spans = trace === undefined ? [] : trainer.traceEvents();
       await this.#noteShares(trainer);
       await distributed.first(async () => {
-        await trainer.averaged(() => this.#write(result, checkpoints));
+        await trainer.averaged(() => this.#write(trainer, result, checkpoints));
         if (trace !== undefined) await writeFileAtomic(trace, JSON.stringify({ traceEvents: spans }));
       });
       await this.#note(this.#summary(result));
@@ -217,18 +217,24 @@ export class TrainingRun {
   }
 
   /** The model: the best of the run, or as it stands; with --ema its average. */
-  async #write(result: TrainingResult, checkpoints: CheckpointManager): Promise<void> {
+  async #write(
+    trainer: Trainer<unknown>,
+    result: TrainingResult,
+    checkpoints: CheckpointManager,
+  ): Promise<void> {
     const settings = this.#settings, isAdapter = settings.lora !== null;
     const best = result.finished && this.#material.judge ? await checkpoints.loadBest() : null;
     // A checkpoint with an average was judged by it.
     if (best) this.#model.loadStateDict(best.tensors.ema ?? best.tensors.model, { strict: !isAdapter });
     this.#model.eval();
+    const { qat } = settings;
     if (isAdapter) await this.#model.saveAdapter(this.#out, { baseModel: settings.init as string });
     else {
-      await this.#model.save(this.#out, {
-        dtype: settings.dtype as DType,
-        onWarning: (message) => void note(message),
-      });
+      const onWarning = (message: string): void => void note(message);
+      // What learned to be ternary is so only in its blocks; what learned for q8 or q4 becomes that by rounding once, and may learn on.
+      await (qat === "ternary"
+        ? trainer.quantized(() => this.#model.save(this.#out, { onWarning }))
+        : this.#model.save(this.#out, { dtype: settings.dtype as DType, onWarning }));
     }
   }
 
@@ -266,6 +272,7 @@ export class TrainingRun {
       gradAccum: s["grad-accum"],
       ...(s["micro-batch"] === null ? {} : { microBatch: s["micro-batch"] }),
       ...(s.precision === "f32" ? {} : { precision: s.precision }),
+      ...(s.qat === null ? {} : { qat: s.qat }),
       ...(s.clip > 0 ? { clip: s.clip } : {}),
       ...(s.ema === null ? {} : { ema: s.ema }),
       ...(judge
@@ -278,13 +285,17 @@ export class TrainingRun {
             return loss;
           },
           onEval: async (r) => {
-            const accuracy = this.#accuracy, more = accuracy === undefined ? {} : { eval_accuracy: accuracy };
+            const accuracy = this.#accuracy,
+              more = {
+                ...(accuracy === undefined ? {} : { eval_accuracy: accuracy }),
+                ...(s.qat === null ? {} : { eval_weights: s.qat }),
+              };
             if (isFirst) await this.#log({ step: r.step, eval_loss: r.loss, ...more });
             const said = accuracy === undefined
               ? ""
               : `, chosen answers preferred in ${(100 * accuracy).toFixed(1)} %`;
             await this.#note(
-              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${
+              `step ${r.step}: held-out loss${s.qat === null ? "" : ` in ${s.qat}`} ${r.loss.toFixed(4)}${
                 r.isBest ? ", the best so far" : ""
               }${said}`,
             );
@@ -337,11 +348,17 @@ export class TrainingRun {
       : result.finished
       ? "done"
       : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
-    const best = result.bestLoss === null ? "" : `; best held-out loss ${result.bestLoss.toFixed(4)}`;
+    const { qat } = this.#settings, judged = qat === null ? "" : ` in ${qat}`;
+    const best = result.bestLoss === null
+      ? ""
+      : `; best held-out loss${judged} ${result.bestLoss.toFixed(4)}`;
+    const next = qat === null || qat === "ternary"
+      ? ""
+      : `; convert ${this.#out} OUT --dtype ${qat} writes what was judged`;
     const rows = this.#settings["micro-batch"] === null || !result.microBatch
       ? ""
       : `, with ${counted(result.microBatch, "row")} at once`;
     const peak = result.peakBytes ? `; tensors took at most ${formatBytes(result.peakBytes)}${rows}` : "";
-    return `${state} in ${formatSeconds(this.seconds)}${best}; wrote ${this.#out}${peak}`;
+    return `${state} in ${formatSeconds(this.seconds)}${best}; wrote ${this.#out}${next}${peak}`;
   }
 }

@@ -42,6 +42,10 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --init c --dora", "dora", /there is no --lora RANK/],
   ["train a -o b --init c --lora 2 --dropout 0.1", "dropout", /stays as it is with --lora/],
   ["train a -o b --init c --lora 2 --dtype f16", "dtype", /stays as it is with --lora/],
+  ["train a -o b --init c --lora 2 --qat q8", "qat", /an adapter has no blocks/],
+  ["train a -o b --device webgpu --qat q8", "qat", /rounded on the cpu; take --device cpu/],
+  ["train a -o b --qat ternary --dtype f16", "dtype", /written as q4, which holds it exactly/],
+  ["train a -o b --qat q8 --dtype bf16", "dtype", /convert --dtype q8 does that/],
   ["train a -o b --optimizer sgd --beta2 0.9", "beta2", /--optimizer sgd has none/],
   ["train a -o b --momentum 0.9", "momentum", /--optimizer adamw has none/],
   ["train a -o b --schedule noam --min-lr 0.1", "min-lr", /falls with the root of the steps/],
@@ -129,6 +133,7 @@ const fine = [
   "train a -o b --family llama --n-kv-head 1 --n-inner 64",
   "train a -o b --precision f16 --dtype bf16 --optimizer-bits 8",
   "train a -o b --micro-batch auto --gradient-checkpointing",
+  "train a -o b --qat ternary --precision bf16 --ema 0.9 --dtype f32",
   "train a -o b --val-fraction 0 --save-every 5",
   "train a -o b --ema 0.99 --shuffle epoch --patience 3 --min-delta 0.1",
   "train a -o b --resume --min-delta 0.1",
@@ -164,13 +169,13 @@ const considered: Record<string, string> = {
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu precision micro-batch gradient-checkpointing optimizer-bits",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu precision micro-batch gradient-checkpointing optimizer-bits qat",
   sweep:
     "out data search space method trials budget jobs search-seed eta min-steps max-parameters keep-all share resume force status plot " +
     "family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory " +
     "lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire " +
-    "label-smoothing z-loss ema shuffle patience min-delta pack train-on-prompt objective beta precision micro-batch gradient-checkpointing optimizer-bits",
+    "label-smoothing z-loss ema shuffle patience min-delta pack train-on-prompt objective beta precision micro-batch gradient-checkpointing optimizer-bits qat",
   prune:
     "method sparsity pattern neurons heads text samples recover lr block-size batch-size val-fraction seed dtype device threads " +
     "max-memory force",

@@ -24,6 +24,7 @@ const wrong: [task: string, args: string[], message: RegExp][] = [
   ["serve", ["--port", "65536"], /^serve: --port is a whole number from 0 to 65535, not "65536"$/m],
   ["bench", ["--only", "matmul,decod"], /^bench: --only is names .*decode.*, not "matmul,decod"$/m],
   ["bench", ["--rivals", "--no-rivals"], /^bench: --rivals has no effect because/m],
+  ["compressed", ["a", "--steps", "no"], /^compressed: --steps is /m],
   ["tabular:ten", ["--sets", "irish"], /^tabular:ten: --sets is names .*iris.*, not "irish"$/m],
   ["test", ["--runtime", "nodejs"], /^test: --runtime is names .*node.*, not "nodejs"$/m],
   ["ok", ["--checks", "--jobs", "2"], /^ok: --jobs has no effect because --checks runs no test/m],

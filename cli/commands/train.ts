@@ -16,8 +16,10 @@ import {
   FormatError,
   manualSeed,
   nn,
+  optim,
   setThreads,
   type Tokenizer,
+  Trainer,
   useDeterministicAlgorithms,
 } from "../../mod.ts";
 import {
@@ -293,6 +295,14 @@ async function prepare(
   // What cannot be trained on is refused before anything is written.
   material.data();
   adapt(model, settings);
+  if (settings.qat !== null) {
+    new Trainer({
+      ...{ model, data: material.data(), loss: (batch: unknown) => material.loss(batch), steps: 1 },
+      optimizer: new optim.SGD(model.parameters(), { lr: settings.lr }),
+      qat: settings.qat,
+      onWarning: () => {},
+    });
+  }
   model.gradientCheckpointing = settings["gradient-checkpointing"];
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {

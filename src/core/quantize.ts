@@ -6,6 +6,7 @@
  * q4 block is an f16 scale and 16 bytes, byte j holding value j in its low nibble and value j + 16 in its high one,
  * value = scale · (nibble - 8). q4's scale is the value of largest magnitude, sign kept, divided by -8, so that this
  * value is hit exactly. A value is off by half a scale at most; in q4 by a whole one at the far end, as there is no +8.
+ * Ternary weights are q4 blocks whose scale is given.
  *
  * @module
  */
@@ -145,5 +146,29 @@ export function dequantizeQ4(q: Uint8Array, out: Float32Array): void {
       out[i + j] = scale * ((byte & 15) - 8);
       out[i + j + 16] = scale * ((byte >>> 4) - 8);
     }
+  }
+}
+
+/**
+ * Quantises `x`, a row of a matrix (a multiple of 32 values), to -1, 0 and 1 times one scale: the mean magnitude of the row, as f16
+ * (BitNet b1.58: Ma et al., "The era of 1-bit LLMs", 2024, with a scale a row in place of one a matrix). They are q4 blocks in `out`,
+ * of one scale and nibbles from 7 to 9, so that what reads q4 has these values exactly.
+ *
+ * @throws {ShapeError} when the lengths do not match.
+ * @throws {DTypeError} for NaN and values beyond ±65,504.
+ */
+export function quantizeTernary(x: Float32Array, out: Uint8Array): void {
+  const blocks = checkLengths("quantizeTernary", x.length, out.length, 18);
+  for (let i = 0; i < x.length; i += quantBlock) checkMagnitude(largestMagnitude(x, i), i, f16Max);
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += Math.abs(x[i]);
+  const half = toF16(x.length ? sum / x.length : 0), scale = fromF16(half);
+  // What rounds to -1, 0 and 1: halves go away from zero.
+  const limit = scale / 2,
+    code = (value: number): number => scale === 0 || Math.abs(value) < limit ? 8 : value < 0 ? 7 : 9;
+  for (let block = 0, i = 0, o = 0; block < blocks; block++, i += quantBlock, o += 18) {
+    out[o] = half;
+    out[o + 1] = half >>> 8;
+    for (let j = 0; j < 16; j++) out[o + 2 + j] = code(x[i + j]) | code(x[i + j + 16]) << 4;
   }
 }

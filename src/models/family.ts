@@ -78,8 +78,6 @@ export interface Family<C = unknown, N extends CausalNetwork = CausalNetwork> {
   checkpointName(name: string, config: C): string;
   /** What transformers calls the module at `path` of a whole model, as the files of adapters do. */
   modulePath(path: string): string;
-  /** Parameters that are only looked up, row by row, and so never quantised. */
-  readonly tables: readonly string[];
   /** The network, with fresh weights. */
   network(config: C, options?: LayerOptions): N;
   /** The same kind of model with so many layers and tokens, to try a device with; and how many layers it has itself. */

@@ -51,8 +51,9 @@ export const filled: (
   madeBy?: string,
 ) => Tensor = floor.filled as never;
 
-/** See `tensor/quantize.ts`: a matrix as blocks, not recorded. */
-export const quantized: (t: Tensor, dtype: "q8" | "q4") => Tensor = floor.quantized as never;
+/** See `tensor/quantize.ts`: a matrix as blocks, each row by `rule`, not recorded. */
+export const quantized: (t: Tensor, dtype: "q8" | "q4", rule?: floor.BlockRule) => Tensor = floor
+  .quantized as never;
 
 /** The gradient of an operation with one output; see `tensor/tape.ts`. */
 export type BackwardFunction = (

@@ -12,7 +12,8 @@ import type { Family } from "../models/family.ts";
 import { layOutWeights } from "../models/layout.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { digestNote } from "../models/notes.ts";
-import { init, isParameter, type LayerOptions } from "../nn/mod.ts";
+import { depthOf, matrixPlaces } from "../nn/matrices.ts";
+import { init, type LayerOptions } from "../nn/mod.ts";
 import { tellUnquantized } from "../nn/quantized.ts";
 import { readyToHold } from "../ops/blocks.ts";
 import { readyDevice } from "./choose_device.ts";
@@ -20,7 +21,6 @@ import { companionsIn } from "./companions.ts";
 import { type LoadOptions, loadOptions } from "./load_options.ts";
 import { type GivenFiles, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
 import { checkTokenizer, generationOf } from "./model_generation.ts";
-import { isTransposing } from "./matrices.ts";
 import { readWeights, safetensorsSource, type WeightSource } from "./read_weights.ts";
 import type { TextModel } from "./text_model.ts";
 import { tokenizerOf } from "./tokenizer.ts";
@@ -115,16 +115,16 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
 /** The matrices that are not in blocks, tables apart. */
 function plainMatrices<C extends object>(
   { network }: TextModel,
-  { tables, checkpointName }: Family<C>,
+  { checkpointName }: Family<C>,
   config: C,
 ): { name: string; depth: number; held: string }[] {
-  return network.namedModules().flatMap(([path, module]) =>
-    Object.entries(module).flatMap(([key, value]) => {
-      if (!isParameter(value) || value.shape.length !== 2 || isQuantized(value.dtype)) return [];
-      const name = path ? `${path}.${key}` : key, depth = value.shape[isTransposing(module, value) ? 0 : 1];
-      return tables.includes(name) ? [] : [{ name: checkpointName(name, config), depth, held: value.dtype }];
-    })
-  );
+  return matrixPlaces(network)
+    .filter(({ weight, isTable }) => !isTable && weight.shape.length === 2 && !isQuantized(weight.dtype))
+    .map((place) => ({
+      name: checkpointName(place.name, config),
+      depth: depthOf(place),
+      held: place.weight.dtype,
+    }));
 }
 
 const isKName = (dtype: string): boolean => isK(dtype as DType);

@@ -15,15 +15,9 @@ import {
   type TensorToSave,
   transposeMatrix,
 } from "../files/mod.ts";
-import { Conv1D, type Module } from "../nn/mod.ts";
 import { matrixDType } from "../nn/quantized.ts";
 import { empty, type Tensor, transpose } from "../ops/mod.ts";
 import { readInto, tensorToSave } from "./safetensors.ts";
-
-/** Whether `value` is a weight that lies transposed when it is quantised. */
-export function isTransposing(module: Module, value: Tensor): boolean {
-  return module instanceof Conv1D && module.weight === value;
-}
 
 /** Memory for a matrix [rows, columns] held as `dtype`, transposed if it is to be. */
 export function emptyMatrix(like: Tensor, dtype: DType, transposing: boolean): Tensor {

@@ -10,10 +10,11 @@ import { generationJson } from "../generate/generation_config.ts";
 import type { Family } from "../models/family.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { digestNote } from "../models/notes.ts";
+import { depthOf, heldUnder, matrixPlaces } from "../nn/matrices.ts";
 import { tellUnquantized } from "../nn/quantized.ts";
 import { tokenizerBeside } from "./companions.ts";
 import { type SaveOptions, saveOptions } from "./load_options.ts";
-import { isTransposing, matrixToSave, storedDType } from "./matrices.ts";
+import { matrixToSave, storedDType } from "./matrices.ts";
 import { type FolderContents, jsonFile } from "./model_files.ts";
 import { tensorToSave } from "./safetensors.ts";
 import type { TextModel } from "./text_model.ts";
@@ -27,11 +28,7 @@ export function contentsOf<N extends CausalNetwork>(
 ): FolderContents {
   const { dtype, shardSize, onWarning = console.warn } = checkOptions(what, options, saveOptions);
   const { config } = model, plain: { name: string; depth: number; held: string }[] = [];
-  const transposing = new Set(
-    model.network.namedModules().flatMap(([, module]) =>
-      module.parameters().filter((p) => isTransposing(module, p))
-    ),
-  );
+  const places = new Map(matrixPlaces(model.network).map((place) => [place.weight, place]));
   if (model.adapter !== null && !model.isMerged) {
     throw new OptionError(
       `${what}: adapter ${
@@ -45,11 +42,14 @@ export function contentsOf<N extends CausalNetwork>(
   const own = model.namedParameters().filter(([name]) => expected.shape(name) !== undefined);
   const tensors = own.map(([name, p]) => {
     const own = family.checkpointName(name, config);
-    if (p.shape.length < 2) return tensorToSave(own, p);
-    const wanted = family.tables.includes(name) && dtype && isQuantized(dtype) ? "f32" : dtype ?? p.dtype;
-    const made = matrixToSave(own, p, wanted, transposing.has(p));
-    if (p.shape.length === 2 && isQuantized(wanted) && dtype && !isQuantized(made.dtype as DType)) {
-      plain.push({ name: own, depth: p.shape[transposing.has(p) ? 0 : 1], held: made.dtype });
+    const place = places.get(p);
+    if (!place) return tensorToSave(own, p);
+    const made = matrixToSave(own, p, heldUnder(dtype ?? p.dtype, place), place.isTurned);
+    if (
+      p.shape.length === 2 && dtype && isQuantized(dtype) && !place.isTable &&
+      !isQuantized(made.dtype as DType)
+    ) {
+      plain.push({ name: own, depth: depthOf(place), held: made.dtype });
     }
     return made;
   });

@@ -10,9 +10,10 @@ import { throwIfAborted } from "../core/errors.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { layOutWeight } from "../models/layout.ts";
+import { isTransposing } from "../nn/matrices.ts";
 import { isParameter, type Module, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
-import { emptyMatrix, heldAs, isTransposing, readMatrix } from "./matrices.ts";
+import { emptyMatrix, heldAs, readMatrix } from "./matrices.ts";
 import type { LoadOptions } from "./load_options.ts";
 
 /** Where weights come from. */

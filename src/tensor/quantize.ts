@@ -5,20 +5,27 @@
  */
 import { byteSize, isFloat, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DeviceError, DTypeError } from "../core/errors.ts";
-import { quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
+import { inWhole, quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
 import { formatShape } from "../core/shape.ts";
 import { empty, type TensorBase } from "./base.ts";
 import { copy } from "./fill.ts";
 import { demandDType } from "./transfer.ts";
 
+/** How a row of values becomes blocks. */
+export type BlockRule = (x: Float32Array, out: Uint8Array) => void;
+
 /**
- * The matrix `t` [rows, columns] as q8 or q4, blocks along its last axis; not recorded.
+ * The matrix `t` [rows, columns] as q8 or q4, blocks along its last axis, each row by `rule` (by default rounded to nearest); not recorded.
  *
  * @throws {DTypeError} when `t` is not a matrix of floats (or of other blocks) whose rows are whole blocks of 32, or
  * holds NaN or values that blocks cannot hold.
  * @throws {DeviceError} on a device that answers late (WebGPU).
  */
-export function quantized(t: TensorBase, dtype: "q8" | "q4"): TensorBase {
+export function quantized(
+  t: TensorBase,
+  dtype: "q8" | "q4",
+  rule: BlockRule = dtype === "q8" ? quantizeQ8 : quantizeQ4,
+): TensorBase {
   const { backend, shape } = t;
   if (shape.length !== 2 || shape[1] % quantBlock !== 0) {
     throw new DTypeError(
@@ -43,7 +50,14 @@ export function quantized(t: TensorBase, dtype: "q8" | "q4"): TensorBase {
     if (t.size) {
       const blocks = backend.mapped(out.buffer), values = backend.mapped(whole.buffer);
       const x = new Float32Array(values.buffer, values.byteOffset + 4 * whole.offset, t.size);
-      (dtype === "q8" ? quantizeQ8 : quantizeQ4)(x, blocks.subarray(0, byteSize(dtype, t.size)));
+      const n = shape[1], bytes = byteSize(dtype, n);
+      for (let row = 0; row < shape[0]; row++) {
+        try {
+          rule(x.subarray(row * n, (row + 1) * n), blocks.subarray(row * bytes, (row + 1) * bytes));
+        } catch (error) {
+          throw inWhole(error, "", row * n);
+        }
+      }
     }
   } catch (error) {
     out.dispose();

@@ -38,6 +38,7 @@ export {
 export { gptq, type GptqOptions } from "./gptq.ts";
 export type { GradScalerOptions } from "./grad_scaler.ts";
 export type { Precision } from "./precision.ts";
+export type { Qat } from "./qat.ts";
 export { Trainer } from "./trainer.ts";
 export type { EvalReport, StepReport, TrainerOptions, TrainingResult } from "./trainer_options.ts";
 export type { StepParts, StepPrecision, StepResult, TrainingStep } from "./step.ts";

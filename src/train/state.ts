@@ -15,6 +15,7 @@ import type { Checkpoint, Tensors } from "./checkpoint.ts";
 import type { EarlyStopping, StoppingState } from "./early_stopping.ts";
 import type { WeightAverage } from "./ema.ts";
 import type { MixedPrecision, PrecisionState } from "./precision.ts";
+import type { Qat } from "./qat.ts";
 
 /** What may be said of arithmetic: it is shown to people, and followed. */
 const aLine = kind(
@@ -37,6 +38,8 @@ interface RunState {
   microBatch?: number;
   /** What it computes in, where that is not f32. */
   precision?: PrecisionState;
+  /** The blocks that it is for, where there are some. */
+  qat?: Qat;
   optimizer: { steps: (number | null)[]; paramGroups: OptimizerState["paramGroups"] };
 }
 
@@ -49,6 +52,7 @@ export interface RunParts {
   readonly average?: WeightAverage | null;
   readonly stopping?: EarlyStopping | null;
   readonly precision?: MixedPrecision | null;
+  readonly qat?: Qat | null;
   readonly microBatch?: { rows: number | null };
 }
 
@@ -104,7 +108,7 @@ export function captureRun(
   whole?: OptimizerState,
 ): Checkpoint {
   const { average } = parts, { state, paramGroups } = whole ?? parts.optimizer.stateDict();
-  const remembered: Tensors = {};
+  const remembered: Tensors = {}, precision = parts.precision?.getState();
   state.forEach((entry, i) => {
     for (const [name, t] of Object.entries(entry?.tensors ?? {})) remembered[`${i}.${name}`] = t;
   });
@@ -116,7 +120,8 @@ export function captureRun(
     ...(average ? { ema: { decay: average.decay, updates: average.updates } } : {}),
     ...(parts.stopping ? { stopping: parts.stopping.getState() } : {}),
     ...(parts.microBatch?.rows ? { microBatch: parts.microBatch.rows } : {}),
-    ...(parts.precision ? { precision: parts.precision.getState() } : {}),
+    ...(precision && precision.precision !== "f32" ? { precision } : {}),
+    ...(parts.qat ? { qat: parts.qat } : {}),
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
   const model = Object.fromEntries(learning(parts.model).map(([name, p]) => [name, p.detach()]));
@@ -157,6 +162,7 @@ function runState(state: unknown): RunState {
       demand(growthTracker, whole(0), `${where} has a scaler whose growthTracker`);
     }
   }
+  if (run.qat !== undefined) demand(run.qat, oneOf("q8", "q4", "ternary"), `${where} has a qat that`);
   if (run.arithmetic !== undefined) demand(run.arithmetic, aLine, `${where} has an arithmetic that`);
   return run as unknown as RunState;
 }
@@ -189,6 +195,20 @@ function demandPrecision(here: MixedPrecision | null, { precision }: RunState): 
 }
 
 /**
+ * A run goes on for the blocks that it was begun for.
+ * @throws {FormatError} where those are others.
+ */
+function demandQat(own: Qat | null, before: Qat | null): void {
+  if (own === before) return;
+  const said = (qat: Qat | null): string => qat === null ? "no qat" : `qat "${qat}"`;
+  throw new FormatError(
+    `this checkpoint is of a run with ${said(before)}, and is to go on with ${
+      said(own)
+    }; give the Trainer the one that it was begun with`,
+  );
+}
+
+/**
  * Sets all parts of a run as they were; gives the best loss so far. Values are copied. Warns where the run cannot go on with
  * the bits that it would have had.
  */
@@ -211,6 +231,7 @@ export function restoreRun(
   });
   demandAverage(parts.average ?? null, run, checkpoint.tensors.ema);
   demandPrecision(parts.precision ?? null, run);
+  demandQat(parts.qat ?? null, run.qat ?? null);
   setLearning(parts.model, model);
   if (run.precision) parts.precision?.setState(run.precision);
   if (run.microBatch && parts.microBatch) parts.microBatch.rows = run.microBatch;

@@ -14,7 +14,7 @@ import { keep, tidy } from "../tensor/mod.ts";
 import { type DataSource, nextPart } from "./batches.ts";
 
 /**
- * How a step computes in 16 bits.
+ * How a step computes in 16 bits, or with what blocks hold.
  *
  * @category Training
  */
@@ -43,7 +43,7 @@ export interface StepParts<B> {
   readonly gradAccum: number;
   /** The largest norm; undefined: any. */
   readonly clip: number | undefined;
-  /** Computes in 16 bits; null: in f32. */
+  /** Computes in 16 bits, or with what blocks hold; null: in f32 with the weights. */
   readonly precision: StepPrecision | null;
 }
 

@@ -22,6 +22,7 @@ import { WeightAverage } from "./ema.ts";
 import { evaluating } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { MixedPrecision } from "./precision.ts";
+import { WeightBlocks } from "./qat.ts";
 import { captureRun, learning, restoreRun, type RunParts } from "./state.ts";
 import { RankedStep } from "./ranked_step.ts";
 import { TrainingStep } from "./step.ts";
@@ -76,6 +77,7 @@ export class Trainer<B = Tensor> {
   readonly #parallel: DataParallel<B> | null;
   readonly #stopping: EarlyStopping | null;
   readonly #precision: MixedPrecision | null;
+  readonly #blocks: WeightBlocks | null;
   /** Made when a run begins, of what all ranks have then. */
   #average: WeightAverage | null = null;
 
@@ -108,8 +110,11 @@ export class Trainer<B = Tensor> {
     this.#parallel = distributed?.parallel<B>({ parts, zero, wire, trace }) ?? null;
     const { data, optimizer, gradAccum = 1, clip, signal, patience, minDelta = 0 } = given;
     this.#stopping = patience === undefined ? null : new EarlyStopping(patience, minDelta);
-    const { precision = "f32", gradScaler } = given;
-    this.#precision = precision === "f32" ? null : new MixedPrecision(model, precision, gradScaler);
+    const { precision = "f32", gradScaler, qat, onWarning = console.warn } = given;
+    this.#blocks = qat === undefined ? null : new WeightBlocks(model, qat, onWarning);
+    this.#precision = precision === "f32" && !this.#blocks
+      ? null
+      : new MixedPrecision(model, precision, gradScaler, this.#blocks);
     const step = {
       precision: this.#precision,
       loss: this.#loss,
@@ -198,12 +203,26 @@ export class Trainer<B = Tensor> {
     return await (this.#average ? this.#average.inPlace(f) : f());
   }
 
+  /**
+   * Runs `f` with the blocks of option `qat` in the model, as held-out data is judged: to write them, or to try them. Afterwards the
+   * weights are back. Without the option the weights are what they are.
+   *
+   * @example
+   * ```ts
+   * await trainer.averaged(() => trainer.quantized(() => model.save(folder)));
+   * ```
+   */
+  async quantized<T>(f: () => T | Promise<T>): Promise<T> {
+    return await (this.#blocks ? this.#blocks.inPlace(f) : f());
+  }
+
   /** What changes while it trains. */
   get #parts(): RunParts {
     const { model, optimizer, data } = this.#options;
     return {
       ...{ model, optimizer, data },
       ...{ average: this.#average, stopping: this.#stopping, precision: this.#precision },
+      qat: this.#blocks?.kind ?? null,
       microBatch: this.#microBatch,
     };
   }
@@ -341,7 +360,7 @@ export class Trainer<B = Tensor> {
   #facts(): Record<string, string> {
     const { steps, gradAccum = 1, clip, schedule, data, evalEvery, saveEvery, ema, patience, minDelta } =
         this.#options,
-      { precision } = this.#options;
+      { precision, qat } = this.#options;
     const rates = schedule && [0, steps >> 1, steps - 1].map(schedule);
     return {
       "step to begin from": String(this.#step),
@@ -351,7 +370,7 @@ export class Trainer<B = Tensor> {
         this.#options.stopAfter ?? null,
       ]),
       "run": JSON.stringify({
-        ...{ steps, gradAccum, clip, rates, evalEvery, saveEvery, ema, patience, minDelta, precision },
+        ...{ steps, gradAccum, clip, rates, evalEvery, saveEvery, ema, patience, minDelta, precision, qat },
       }),
       "text or data": data.describe?.() ?? String(data.tokensPerBatch),
       "place in the data": JSON.stringify(data.getState()) ?? "",
@@ -387,7 +406,7 @@ export class Trainer<B = Tensor> {
   async #evaluate(evalData: Iterable<B> | (() => number | Promise<number>)): Promise<number> {
     const { model, onEval } = this.#options, random = randomState();
     const judge = typeof evalData === "function" ? evalData : () => this.#meanLoss(evalData);
-    const own = await this.averaged(() => evaluating(model, judge));
+    const own = await this.averaged(() => this.quantized(() => evaluating(model, judge)));
     // Ranks that round otherwise still agree on which was the best.
     const loss = this.#parallel?.agree(own) ?? own;
     // Evaluating leaves no trace: the run goes on as it would have without.

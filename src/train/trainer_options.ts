@@ -13,6 +13,7 @@ import type { DataSource } from "./batches.ts";
 import type { CheckpointStore } from "./checkpoint_store.ts";
 import type { GradScalerOptions } from "./grad_scaler.ts";
 import type { Precision } from "./precision.ts";
+import type { Qat } from "./qat.ts";
 
 /**
  * What is said of a step.
@@ -87,6 +88,13 @@ export interface TrainerOptions<B = Tensor> {
   precision?: Precision;
   /** How the loss is scaled with `precision: "f16"`. */
   gradScaler?: GradScalerOptions;
+  /**
+   * Quantisation-aware training: matrices whose sums run over a multiple of 32 values are computed with as what they will be in blocks,
+   * while gradients go straight through to the f32 weights. "q8" and "q4" are the blocks that saving the model with that dtype writes,
+   * bit for bit; "ternary" is -1, 0 and 1 times one f16 scale for each output, which {@link Trainer.quantized} has in the
+   * model as q4. The loss of a step and held-out losses are those of the blocks. On the cpu and the reference device. Default: none.
+   */
+  qat?: Qat;
   /** Steps from one report to the next. Default 10. */
   reportEvery?: number;
   /** Called with each report. */
@@ -156,6 +164,7 @@ export const trainerOptions: OptionTable<TrainerOptions> = {
   microBatch: kinds.either(count, kinds.oneOf("auto")),
   precision: kinds.oneOf("f32", "bf16", "f16"),
   gradScaler: kinds.object,
+  qat: kinds.oneOf("q8", "q4", "ternary"),
   reportEvery: count,
   onStep: kinds.callback,
   evalData: kinds.kind(

@@ -122,7 +122,6 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
     parameterName: (name, { tied }) => decoderParameter(name, body, head, tied),
     checkpointName: (name) => name,
     modulePath: (path) => path,
-    tables: [],
     network: (config, options) => new Network(config, options),
     trial: (config) => ({
       layers: config.layers.length,

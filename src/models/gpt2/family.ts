@@ -31,7 +31,6 @@ export const gpt2Family: Family<GPT2Config, GPT2Model> = {
   parameterName: (name, { tieWordEmbeddings }) => parameterName(name, tieWordEmbeddings),
   checkpointName: (name, { tieWordEmbeddings }) => checkpointName(name, tieWordEmbeddings),
   modulePath: (path) => path === "lm_head" ? path : `transformer.${path}`,
-  tables: ["wpe.weight"],
   network: (config, options) => new GPT2Model(config, options),
   trial: (config) => ({
     layers: config.nLayer,

@@ -21,6 +21,7 @@ import {
   Module,
 } from "../../nn/mod.ts";
 import { layerOptions } from "../../nn/options.ts";
+import { lookedUp } from "../../nn/matrices.ts";
 import { unquantized } from "../../nn/quantized.ts";
 import { type Activation, add, dropout, linear, type Tensor, toDType } from "../../ops/mod.ts";
 import { autocastDType, tidy } from "../../tensor/mod.ts";
@@ -155,7 +156,7 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
     this.config = gpt2Config(config);
     const { vocabSize, nPositions, nEmbd, nLayer, layerNormEpsilon, initializerRange } = this.config;
     this.wte = new Embedding(vocabSize, nEmbd, options);
-    this.wpe = new Embedding(nPositions, nEmbd, unquantized(options));
+    this.wpe = lookedUp(new Embedding(nPositions, nEmbd, unquantized(options)));
     this.h = Array.from({ length: nLayer }, (_, layer) => new GPT2Block(this.config, options, layer));
     this.ln_f = new LayerNorm(nEmbd, { ...options, dtype: "f32", eps: layerNormEpsilon });
     this.lm_head = this.config.tieWordEmbeddings
