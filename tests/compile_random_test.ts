@@ -70,7 +70,7 @@ async function check(seed: number, device: DeviceName): Promise<void> {
 }
 
 /** RANDOM_PROGRAMS=100000:500 tries 500 programs from number 100000 on. Default: 750 on Deno, 75 elsewhere. */
-const [first, count] = (process.env.RANDOM_PROGRAMS ?? width("1:250", "1:25")).split(
+const [first, count] = (process.env.RANDOM_PROGRAMS ?? width("1:670", "1:25")).split(
   ":",
 )
   .map(Number);
