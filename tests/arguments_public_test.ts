@@ -220,6 +220,7 @@ const takesMore: readonly RegExp[] = [
   /^new nn\.Sequential$|^einsum$|^(Tensor#)?slice$|^Tensor#(reshape|view|permute|expand|repeat)$/, // As many as there are.
   /^new (\w+Methods|Tensor)$/, // Made by functions alone.
   /^GPT2#stamp/, // No part of the face.
+  /#toJSON$/, // JSON.stringify gives it a name.
   /^(nn\.isParameter|throwIfAborted)$/, // A question; nothing to be aborted.
   /^landscapes\.\w+\.value$|^step2d$|^tabular\.(badge|rangePosition|zScore)$/, // Arithmetic on numbers.
 ];
@@ -324,6 +325,9 @@ describe("arguments of the public face", () => {
     for (const f of [ft.add, ft.sub, ft.mul, ft.maximum] as ((a: Tensor, b: Tensor) => Tensor)[]) {
       assertEquals(await xs.reduce(f).toArray(), await f(f(xs[0], xs[1]), xs[2]).toArray());
     }
+    assertEquals(JSON.parse(JSON.stringify({ of: characters })), {
+      of: JSON.parse(JSON.stringify(characters)),
+    });
     const isMapped = /; to map a list write \(x\) => softmax\(x\)$/;
     assertMatch(String(await outcome(() => xs.map(ft.softmax))), isMapped);
     for (const [call, message] of surplus) assertMatch(String(await outcome(() => call(x))), message);

@@ -448,7 +448,7 @@ describe("ferrotype inspect and convert", { skip: asksNothing }, () => {
       await fails(
         1,
         [...words, "--n-embd", "1000000"],
-        /^ferrotype: CausalLM\.fromSizes: a GPT-2 of these sizes has more than \d+ parameters, expected at most \d+, which cpu can hold/m,
+        /^ferrotype: train: a GPT-2 of these sizes has more than \d+ parameters, expected at most \d+, which cpu can hold/m,
       );
       await fails(2, [...words, "--batch-size", "1000000000"], /expected at most \d+ windows/);
       assertEquals(readdirSync(folder), ["text.txt"]);

@@ -20,12 +20,15 @@ export function demand(what: string, name: string, value: unknown, isIt: boolean
  */
 export function areCallback(args: IArguments, count: number): boolean {
   const list: unknown = args[count + 1];
-  return args.length === count + 2 && Array.isArray(list) && Object.is(list[args[count]], args[count - 1]);
+  return args.length === count + 2 && isList(list) && Object.is(list[args[count]], args[count - 1]);
 }
+
+const isList = (x: unknown): x is ArrayLike<unknown> => Array.isArray(x) || ArrayBuffer.isView(x);
 
 /**
  * Refuses what a function would not look at: JavaScript passes it over without a word, be it a misspelt call or an option
- * of another library's. Every public function begins with this. `xs.map(relu)` and `xs.reduce(add)` may stand, where one or
+ * of another library's. Every public function begins with this, but for
+ * `toJSON`, which JSON.stringify gives a name. `xs.map(relu)` and `xs.reduce(add)` may stand, where one or
  * two arguments (`called`, by default `most`) are what the function is about.
  * @throws {OptionError} for an argument beyond the `most` that `what` takes, unless it is undefined.
  */

@@ -313,7 +313,6 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
-    demandNoMore(arguments, 0, "toJSON");
     const { added_tokens, decoder } = this.outline();
     const merges: string[] = [];
     for (let rank = 0; rank < this.#merges.size; rank++) {

@@ -195,7 +195,6 @@ export class CharTokenizer implements Tokenizer {
 
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
-    demandNoMore(arguments, 0, "toJSON");
     return {
       version: "1.0",
       truncation: null,

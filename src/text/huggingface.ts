@@ -206,7 +206,6 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
-    demandNoMore(arguments, 0, "toJSON");
     return this.#json;
   }
 

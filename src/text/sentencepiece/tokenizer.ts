@@ -368,7 +368,6 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
-    demandNoMore(arguments, 0, "toJSON");
     const { added_tokens, decoder } = this.outline();
     const {
       pieces,
