@@ -7,7 +7,7 @@
  * @module
  */
 import { FerrotypeError, OptionError } from "./errors.ts";
-import { show } from "./show.ts";
+import { counted, show } from "./show.ts";
 
 /** @throws {OptionError} when `value`, which is called `name` in the message, is not what is `expected`. */
 export function demand(what: string, name: string, value: unknown, isIt: boolean, expected: string): void {
@@ -39,7 +39,7 @@ export function demandNoMore(args: IArguments, most: number, what: string, calle
 function refuseMore(args: IArguments, most: number, what: string, called: number): void {
   const given = [...args], more = given.slice(most).find((value) => value !== undefined);
   if (more === undefined || called > 0 && areCallback(args, called)) return;
-  const takes = most === 0 ? "no arguments" : `${most} argument${most > 1 ? "s" : ""} at most`;
+  const takes = most === 0 ? "no arguments" : `${counted(most, "argument")} at most`;
   const instead = args.length > 2 && Array.isArray(given.at(-1))
     ? `to map a list write (x) => ${what}(x)`
     : "leave it out";

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { repository } from "../_data.ts";
 import { after, before, describe, it } from "../_suite.ts";
+import { linkedFrom } from "../../tools/links.ts";
 import { output, packed, Project, run, type Runner, runners, skip } from "./_consumer.ts";
 
 /** What a user's program may do: tensors, gradients, a model from files, text; and what it says where a package is missing. */
@@ -71,7 +72,7 @@ describe("the npm form", { skip }, () => {
     full?.[Symbol.dispose]();
   });
 
-  it("holds scripts, declarations, source maps, the command (in few files too) and the bundled model, and nothing else", async () => {
+  it("holds scripts, declarations, source maps, the command (in few files too), the bundled model and the pages that README names, and nothing else", async () => {
     const root = bare.path("node_modules/@ferrotype/ferrotype");
     const names = readdirSync(root, { recursive: true, encoding: "utf8" })
       .map((name) => name.replaceAll("\\", "/")).filter((name) => statSync(join(root, name)).isFile());
@@ -79,7 +80,14 @@ describe("the npm form", { skip }, () => {
       !/^(mod|src\/.*|cli\/.*)\.(js|js\.map|d\.ts)$/.test(name) &&
       !/^bin\/\w+\.js$/.test(name) && !/^web\/models\/shakespeare\/[\w.]+\.(json|safetensors)$/.test(name)
     );
-    assertEquals(odd.sort(), ["CHANGELOG.md", "LICENSE", "README.md", "bin.js", "package.json"]);
+    const pages = await linkedFrom("README.md");
+    assertEquals(
+      odd.sort(),
+      [...new Set(["CHANGELOG.md", "LICENSE", "README.md", "bin.js", "package.json", ...pages])].sort(),
+    );
+    const links = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)];
+    assert(links.length > 10, "README has its links");
+    for (const [, link] of links) assert(existsSync(join(root, link)), `README.md: ${link}`);
     for (const name of names.filter((name) => name.endsWith(".js"))) {
       const text = readFileSync(join(root, name), "utf8");
       assertNotMatch(text, /(from|import\()\s*"\.[^"]*\.ts"/, name);

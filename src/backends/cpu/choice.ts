@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { counted } from "../../core/show.ts";
 
 /** A product that speeds are measured of: `rows` × `depth` by `depth` × `columns`. */
 export interface Case {
@@ -30,8 +31,13 @@ const few = { columns: 1024, depth: 512, weights: "f32" } as const;
 /** What is measured: many rows, ever fewer, small squares, and bytes for weights. */
 export const cases: readonly Case[] = [
   { name: "256 rows", rows: 256, columns: 512, depth: 512, weights: "f32" },
-  ...[32, 16, 8, 4, 2].map((rows) => ({ name: `${rows} rows`, ...few, rows })),
-  ...[16, 4, 2].map((rows) => ({ name: `${rows} rows ᵀ`, ...few, rows, transposed: true as const })),
+  ...[32, 16, 8, 4, 2].map((rows) => ({ name: counted(rows, "row"), ...few, rows })),
+  ...[16, 4, 2].map((rows) => ({
+    name: `${counted(rows, "row")} ᵀ`,
+    ...few,
+    rows,
+    transposed: true as const,
+  })),
   { name: "128³", rows: 128, columns: 128, depth: 128, weights: "f32" },
   { name: "64³", rows: 64, columns: 64, depth: 64, weights: "f32" },
   { name: "q8, 256 rows", rows: 256, columns: 512, depth: 512, weights: "q8" },
@@ -129,7 +135,7 @@ function reachOf(own: Speeds, library: Speeds): Reach {
   };
   /** The fewest of `rows` that it still wins with; what it wins with fewer than it lost with is not to be trusted. */
   const least = (rows: readonly number[], mark: string, otherwise: number): number => {
-    const lost = rows.findIndex((count) => !wins(`${count} rows${mark}`));
+    const lost = rows.findIndex((count) => !wins(counted(count, "row") + mark));
     return rows[(lost < 0 ? rows.length : lost) - 1] ?? otherwise;
   };
   return {
