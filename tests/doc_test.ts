@@ -54,7 +54,7 @@ const given: Record<string, string> = {
   "src/tensor/lifetime.ts": "const model = new nn.Linear(3, 2), ids = randn([4, 3]), target = randn([4, 2]);",
   "src/train/trainer.ts":
     'const model = await GPT2.load("web/models/shakespeare"), folder = new URL("./averaged/", import.meta.url);\n' +
-    "const trainer = { averaged: (f: () => Promise<void>) => f() };",
+    "const run = async (f: () => Promise<void>) => await f(), trainer = { averaged: run, quantized: run };",
   "src/tensor/tape.ts": "const model = new nn.Linear(3, 2), x = randn([4, 3]), y = randint(2, [4]);",
 };
 

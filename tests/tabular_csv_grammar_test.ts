@@ -238,6 +238,20 @@ describe("a column of numbers", () => {
         if (flag !== null) assert(notes[0].startsWith(`${flag} has no effect${on} because `), notes[0]);
       }
     }
+    const marks: [string, CsvOptions, string | null][] = [
+      ["a,b\n1,x\n2,y\n", { missing: ["y"] }, null],
+      ["a,b\n1,x\n2,y\n", { missing: ["y", "zz"] }, '--missing "zz" has no effect'],
+      ["a,b\n1,x\n#,y\n2,y\n", { comment: "#" }, null],
+      ["# by hand\na,b\n1,x\n2,y\n", { comment: "#" }, null],
+      ["a,b\n1,x\n2,y#\n", { comment: "#" }, "--comment has no effect"],
+      ['a,b\n1,"x\\"k"\n2,y\n', { escape: "\\" }, null],
+      ['a,b\n1,"x"\n2,y\\\n', { escape: "\\" }, "--escape has no effect"],
+    ];
+    for (const [text, options, said] of marks) {
+      const notes = (await tableOf(text, options)).notes.filter((note) => note.includes("has no effect"));
+      assertStrictEquals(notes.length, said === null ? 0 : 1, JSON.stringify([text, notes]));
+      if (said !== null) assert(notes[0].startsWith(said), notes[0]);
+    }
     // What is said of all, and of one: each by itself.
     const two = await tableOf("n|m\n1.5|1\n2.5|2\n", { decimal: { n: ".", "": "," } });
     assertMatch(two.notes.join("\n"), /^--decimal has no effect on other columns because no number there/m);

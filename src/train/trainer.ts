@@ -213,6 +213,7 @@ export class Trainer<B = Tensor> {
    * ```
    */
   async quantized<T>(f: () => T | Promise<T>): Promise<T> {
+    demandNoMore(arguments, 1, "quantized");
     return await (this.#blocks ? this.#blocks.inPlace(f) : f());
   }
 

@@ -10,6 +10,7 @@
  */
 import { demandIterable, demandNoMore, demandText } from "../../core/demand.ts";
 import { breather } from "../../core/breathe.ts";
+import { show } from "../../core/show.ts";
 import { FormatError, throwIfAborted } from "../../core/errors.ts";
 import type { Table } from "../table.ts";
 import { judgeDialect, takeSepLine } from "./dialect.ts";
@@ -148,7 +149,16 @@ class TextReader {
   }
 
   finish(encoding: string, evidence: string): Table {
-    return this.#builder!.finish(encoding, evidence);
+    const { met } = this.#reader!, { comment, escape } = this.#options;
+    const idle = [
+      ...(comment && !met.has("comment")
+        ? [`--comment has no effect because no line begins with ${show(comment)}`]
+        : []),
+      ...(escape && !met.has("escape")
+        ? [`--escape has no effect because no quoted cell has ${show(escape)}`]
+        : []),
+    ];
+    return this.#builder!.finish(encoding, evidence, this.#expected === null ? idle : []);
   }
 }
 

@@ -111,6 +111,8 @@ interface Piece {
 
 /** Cuts text that comes in pieces into records. */
 export class RecordReader {
+  /** What of the dialect had its effect. */
+  readonly met: Set<"comment" | "escape"> = new Set();
   readonly #name: string;
   readonly #dialect: Dialect;
   readonly #lenient: boolean;
@@ -174,6 +176,7 @@ export class RecordReader {
     let at = 0;
     while (at < length) {
       const isComment = comment !== null && this.#record.length === 0 && text.startsWith(comment, at);
+      if (isComment) this.met.add("comment");
       const cell = isComment ? this.#line(piece, at) : this.#cell(piece, at);
       if (cell === null) break;
       if (cell.end < length && piece.ends.next(cell.end) !== cell.end) {
@@ -299,6 +302,7 @@ export class RecordReader {
     if (escape === null || !inner.includes(escape)) {
       return inner.includes(quote) ? inner.replaceAll(quote + quote, quote) : inner;
     }
+    this.met.add("escape");
     let out = "";
     for (let i = 0; i < inner.length; i++) {
       const pair = inner[i] === escape || (inner[i] === quote && inner[i + 1] === quote);

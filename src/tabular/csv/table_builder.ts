@@ -6,7 +6,7 @@
 import { FormatError, OptionError } from "../../core/errors.ts";
 import { hint } from "../../core/nearest.ts";
 import { Generator } from "../../core/random.ts";
-import { counted } from "../../core/show.ts";
+import { counted, show } from "../../core/show.ts";
 import { Table, type TableColumn } from "../table.ts";
 import type { CellForm, Column, ColumnKind } from "../types.ts";
 import { ColumnStore, isMissing } from "./column_store.ts";
@@ -87,6 +87,8 @@ export class TableBuilder {
   readonly #judged: Judged;
   readonly #options: CsvOptions;
   readonly #expected: Expected | null;
+  /** Texts that were said to stand for missing values, and that no cell is so far. */
+  readonly #unmet: Set<string>;
   readonly #names: readonly string[];
   readonly #columns: readonly KeptColumn[];
   /** The record where the table begins, from 1. */
@@ -129,10 +131,16 @@ export class TableBuilder {
     }
     const ignored = new Set(options.ignore ?? []);
     const { missing = [], defaultMissing = true } = options;
-    const missingText = missingTest([
+    const isMissingText = missingTest([
       ...(defaultMissing ? missingTexts : []),
       ...missing.map((text) => text.trim()),
     ]);
+    const unmet = this.#unmet = new Set(missing.map((text) => text.trim()).filter((text) => text !== ""));
+    const missingText = (text: string): boolean => {
+      const isMissing = isMissingText(text);
+      if (isMissing && unmet.size > 0) unmet.delete(text);
+      return isMissing;
+    };
     this.#columns = this.#names.flatMap((column, at): KeptColumn[] => {
       const demanded = expected?.columns.find((own) => own.name === column && own.ignored === null) ?? null;
       if (ignored.has(column) || (expected !== null && demanded === null)) return [];
@@ -228,7 +236,7 @@ export class TableBuilder {
    * Decides what the columns hold.
    * @throws {FormatError} for cells that do not fit, and a table without rows.
    */
-  finish(encoding: string, encodingWhy: string): Table {
+  finish(encoding: string, encodingWhy: string, idleDialect: readonly string[] = []): Table {
     const rows = this.#rows, { layout, dialect, evidence } = this.#judged;
     if (rows === 0) {
       throw new FormatError(
@@ -294,6 +302,10 @@ export class TableBuilder {
         : []),
       ...decided.flatMap(({ notes }) => notes),
       ...idle,
+      ...idleDialect,
+      ...(this.#expected === null && this.#unmet.size > 0
+        ? [`--missing ${[...this.#unmet].map(show).join(", ")} has no effect because no cell is such a text`]
+        : []),
     ];
     if (rows < this.rowsInFile) {
       notes.push(
