@@ -153,7 +153,7 @@ async function runFile(
 
 /** What a file may do to its process, or asks of it, that others would notice: then it runs alone. Children and servers end with it. */
 const touches =
-  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|_ranks|_killed|_mpi|_permissions/;
+  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|_ranks|_killed|_mpi|_permissions|_hub_client|backend_conformance/;
 
 /** The names of what a file declares outside of any suite: how Deno tells whose a test is. */
 const outermost = /^(?:describe|it)\(\s*(["`])(.*?)\1/gm;

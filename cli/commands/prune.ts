@@ -70,7 +70,7 @@ export const prune: Command = {
       kind: number({ above: 0, below: 1 }),
       help: "part of the weights that become 0: of each output's with wanda, else of each matrix's",
     },
-    pattern: { value: "2:4", kind: oneOf("2:4"), help: "2 of every 4 weights of an output become 0" },
+    pattern: { value: "N:M", kind: oneOf("2:4"), help: "2 of every 4 weights of an output become 0" },
     neurons: {
       value: "P",
       kind: number({ above: 0, below: 1 }),
