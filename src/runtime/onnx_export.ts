@@ -93,7 +93,7 @@ export function textGraph(
   if (sample.states.length > 0) {
     throw new OptionError(
       `exportOnnx: ${model.family} has layers with states in place of keys and values, of which no graph is written; ` +
-        "convert it to a GGUF, or keep it as safetensors",
+        "keep it as safetensors",
     );
   }
   const layers = Array.from({ length: depth }, (_, layer) => layer);
