@@ -159,6 +159,15 @@ describe("generation_config.json", () => {
       [{ min_new_tokens: 9, max_new_tokens: 3, eos_token_id: 0 }],
       [{ sequence_bias: [[[1, 99], 2.5]] }, /^sequence_bias names token 99,/],
       // What is heeded, what is off, and what is as it is without being said.
+      [
+        { min_length: 50, max_length: 10, eos_token_id: 0 },
+        /^min_length is 50, which no text reaches, as max_length is 10$/,
+      ],
+      [
+        { min_new_tokens: 4, max_new_tokens: 3, eos_token_id: 0 },
+        /^min_new_tokens is 4, which no text reaches, as max_new_tokens is 3$/,
+      ],
+      [{ min_length: 10, max_length: 10, eos_token_id: 0 }],
       [{ do_sample: true, top_h: 0.5, temperature: 0.8 }],
       [{ do_sample: false, temperature: 1, top_k: 50, top_p: 1, num_beams: 1, length_penalty: 1 }],
       [{ temperature: 0 }],

@@ -103,6 +103,12 @@ export function idleFields(own: GenerateOptions, vocabSize: number): string[] {
     },
   ];
   for (const [name, why] of idleOf(own, idle)) said.push(`${name} has no effect because ${why}`);
+  for (const [least, most] of [["minLength", "maxLength"], ["minNewTokens", "maxNewTokens"]] as const) {
+    const [few, many] = [own[least], own[most]];
+    if (few === undefined || many === undefined || many === null || few <= many) continue;
+    if (said.some((sentence) => sentence.startsWith(`${least} `))) continue;
+    said.push(`${least} is ${few}, which no text reaches, as ${most} is ${many}`);
+  }
   return said.map(asInFile);
 }
 
