@@ -156,7 +156,7 @@ describe("generation_config.json", () => {
         /^temperature is 0, expected .*do_sample.*; temperature is left aside$/,
       ],
       [{ num_return_sequences: 3 }, /^num_return_sequences is 3, .*; num_return_sequences is left aside$/],
-      [{ min_new_tokens: 9, max_new_tokens: 3, eos_token_id: 0 }],
+      [{ min_new_tokens: 9, max_new_tokens: 9, eos_token_id: 0 }],
       [{ sequence_bias: [[[1, 99], 2.5]] }, /^sequence_bias names token 99,/],
       // What is heeded, what is off, and what is as it is without being said.
       [
