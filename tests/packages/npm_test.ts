@@ -104,7 +104,7 @@ describe("the npm form", { skip }, () => {
       }
     }
     // The model is most of it.
-    assert(statSync(await packed()).size < 7 << 20);
+    assert(statSync(await packed()).size < 8 << 20);
   });
 
   it("brings no other package along", () => {
