@@ -177,13 +177,14 @@ async function* norms(bench: Bench): AsyncGenerator<Row> {
   for (const t of [x, w, heads, cos, sin]) t.dispose();
 }
 
-/** A training step with AdamW, as it is and compiled: each with parameters of its own. */
+/** A training step with AdamW, as it is and compiled: each with parameters of its own, which `dispose` gives back. */
 function training(
   make: () => { parameters: Tensor[]; loss: (x: Tensor, y: Tensor) => Tensor },
   x: Tensor,
   y: Tensor,
-): Subject[] {
-  return ["eager", "compiled"].map((name): Subject => {
+): { subjects: Subject[]; dispose(): void } {
+  const made: { dispose(): void }[] = [];
+  const subjects = ["eager", "compiled"].map((name): Subject => {
     const { parameters, loss } = make(), optimizer = new optim.AdamW(parameters, { lr: 1e-4 });
     const step = (x: Tensor, y: Tensor, lr: number): Tensor => {
       const found = loss(x, y);
@@ -193,11 +194,14 @@ function training(
       return found.detach();
     };
     const compiled = compile(step);
+    made.push(compiled, optimizer, ...parameters);
     return {
       name,
       run: () => (name === "eager" ? tidy(() => step(x, y, 1e-4)) : compiled(x, y, 1e-4)).dispose(),
     };
   });
+  // What is left in the heap would have what follows lie beyond it.
+  return { subjects, dispose: () => made.forEach((one) => one.dispose()) };
 }
 
 /** A small network: its parameters, and its loss. */
@@ -246,7 +250,7 @@ async function* steps(bench: Bench): AsyncGenerator<Row> {
     const { members, batch, sizes } = net, lead = members === 1 ? [batch] : [members, batch];
     const x = randn([...lead, sizes[0]]), rows = members * batch;
     const y = net.loss === "bce" ? rand([...lead, 1]).round() : randint(sizes.at(-1)!, [rows]);
-    const [eager, compiled] = training(() => small(net), x, y);
+    const { subjects: [eager, compiled], dispose } = training(() => small(net), x, y);
     yield {
       name,
       unit: "steps/s",
@@ -255,6 +259,8 @@ async function* steps(bench: Bench): AsyncGenerator<Row> {
       pairs: [{ fast: "compiled", slow: "eager", least: 1.5 }],
       rivals: [bench.rivals.job("jax-js", "net", net)],
     };
+    dispose();
+    for (const t of [x, y]) t.dispose();
   }
   const sizes = { residPdrop: 0, embdPdrop: 0, attnPdrop: 0 };
   const models: [name: string, config: object, batch: number, time: number, least: number][] = [
@@ -270,20 +276,23 @@ async function* steps(bench: Bench): AsyncGenerator<Row> {
   for (const [name, config, batch, time, least] of bench.settings.quick ? models.slice(0, 1) : models) {
     const vocab = (config as { vocabSize?: number }).vocabSize ?? 50257;
     const ids = randint(vocab, [batch, time]), next = randint(vocab, [batch, time]);
+    const { subjects, dispose } = training(
+      () => {
+        const model = new GPT2({ ...config, ...sizes });
+        return { parameters: model.parameters(), loss: (x, y) => model.loss(x, y) };
+      },
+      ids,
+      next,
+    );
     yield {
       name: `${name}, training step of ${batch} × ${time}`,
       unit: "tokens/s",
       amount: batch * time,
-      subjects: training(
-        () => {
-          const model = new GPT2({ ...config, ...sizes });
-          return { parameters: model.parameters(), loss: (x, y) => model.loss(x, y) };
-        },
-        ids,
-        next,
-      ),
+      subjects,
       pairs: [{ fast: "compiled", slow: "eager", least }],
     };
+    dispose();
+    for (const t of [ids, next]) t.dispose();
   }
 }
 
