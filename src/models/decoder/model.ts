@@ -194,20 +194,28 @@ export class DecoderBody extends Module {
   }
 }
 
-/** The network: token ids to logits. */
-export class DecoderModel extends CausalDecoder {
+/** A network whose checkpoints call the output layer `lm_head`, and all the rest `model`. */
+export abstract class HeadedDecoder<Body extends Module> extends CausalDecoder {
   /** All but the output layer. */
-  model: DecoderBody;
+  model: Body;
   /** The output layer, when it is not tied to the embeddings. */
   lm_head: Linear | null;
 
-  /** A model with fresh weights: normal with deviation `initializerRange`, biases 0, norms as they begin. */
-  constructor(config: DecoderConfig, options: LayerOptions = {}) {
+  /** `model` with an output layer; weights are drawn anew. */
+  constructor(config: DecoderConfig, model: Body, options: LayerOptions) {
     super(config);
-    this.model = new DecoderBody(config, options);
+    this.model = model;
     const { hiddenSize, vocabSize, tied } = config;
     this.lm_head = tied ? null : new Linear(hiddenSize, vocabSize, { ...options, bias: false });
     freshWeights(this, config);
+  }
+}
+
+/** The network: token ids to logits. */
+export class DecoderModel extends HeadedDecoder<DecoderBody> {
+  /** A model with fresh weights: normal with deviation `initializerRange`, biases 0, norms as they begin. */
+  constructor(config: DecoderConfig, options: LayerOptions = {}) {
+    super(config, new DecoderBody(config, options), options);
   }
 
   protected override get parts(): DecoderParts {

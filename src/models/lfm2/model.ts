@@ -22,8 +22,8 @@ import {
 } from "../../nn/mod.ts";
 import { add, mul, reshape, silu, slice, type Tensor, transpose, zeros } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
-import { CausalDecoder, type DecoderBlock, type DecoderParts, type LayerPlace } from "../decoder/causal.ts";
-import { freshWeights } from "../decoder/model.ts";
+import type { DecoderBlock, DecoderParts, LayerPlace } from "../decoder/causal.ts";
+import { HeadedDecoder } from "../decoder/model.ts";
 import type { Lfm2Config } from "./config.ts";
 
 const norm = (width: number, { normEps: eps }: Lfm2Config, options: LayerOptions): RMSNorm =>
@@ -202,19 +202,10 @@ export class Lfm2Body extends Module {
 }
 
 /** The network: token ids to logits. */
-export class Lfm2Model extends CausalDecoder {
-  /** All but the output layer. */
-  model: Lfm2Body;
-  /** The output layer, when it is not tied to the embeddings. */
-  lm_head: Linear | null;
-
+export class Lfm2Model extends HeadedDecoder<Lfm2Body> {
   /** A model with fresh weights: normal with deviation `initializerRange`, biases 0, norms as they begin. */
   constructor(config: Lfm2Config, options: LayerOptions = {}) {
-    super(config);
-    this.model = new Lfm2Body(config, options);
-    const { hiddenSize, vocabSize, tied } = config;
-    this.lm_head = tied ? null : new Linear(hiddenSize, vocabSize, { ...options, bias: false });
-    freshWeights(this, config);
+    super(config, new Lfm2Body(config, options), options);
   }
 
   protected override get parts(): DecoderParts {

@@ -46,8 +46,8 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
-import { CausalDecoder, type DecoderBlock, type DecoderParts, type LayerPlace } from "../decoder/causal.ts";
-import { DecoderMLP, freshWeights } from "../decoder/model.ts";
+import type { DecoderBlock, DecoderParts, LayerPlace } from "../decoder/causal.ts";
+import { DecoderMLP, HeadedDecoder } from "../decoder/model.ts";
 import { Taps } from "../lfm2/model.ts";
 import type { Qwen3NextConfig } from "./config.ts";
 
@@ -274,19 +274,10 @@ export class Qwen3NextBody extends Module {
 }
 
 /** The network: token ids to logits. */
-export class Qwen3NextModel extends CausalDecoder {
-  /** All but the output layer. */
-  model: Qwen3NextBody;
-  /** The output layer, when it is not tied to the embeddings. */
-  lm_head: Linear | null;
-
+export class Qwen3NextModel extends HeadedDecoder<Qwen3NextBody> {
   /** A model with fresh weights: normal with deviation `initializerRange`, biases 0, norms as they begin. */
   constructor(config: Qwen3NextConfig, options: LayerOptions = {}) {
-    super(config);
-    this.model = new Qwen3NextBody(config, options);
-    const { hiddenSize, vocabSize, tied } = config;
-    this.lm_head = tied ? null : new Linear(hiddenSize, vocabSize, { ...options, bias: false });
-    freshWeights(this, config);
+    super(config, new Qwen3NextBody(config, options), options);
   }
 
   protected override get parts(): DecoderParts {

@@ -173,6 +173,8 @@ export function multiplyBlocks(
   write(engine, args, strideOutArg, out.row / out.bytes);
   write(engine, args, failedArg, 0);
   write(engine, args, streamsArg, streams ? 1 : 0);
+  // Written here although the kernel alone looks at it: what is captured ends behind the last word that was.
+  write(engine, args, wasteArg, 0);
   const items = Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns) * matrices;
   engine.run(kernel, items, Math.max(1, Math.ceil(blockWork * items / (matrixWork * matrices))));
   if (engine.i32[(args + failedArg) >>> 2] !== 0) {
