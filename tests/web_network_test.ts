@@ -451,8 +451,13 @@ describe("the network page", { skip }, () => {
         await page.click("#fewer-0");
         await page.click("#drop-1");
         await until(page, () => /^step 0/.test(document.getElementById("facts")?.textContent ?? ""));
-        assertStrictEquals(await page.locator(".layer").count(), 2);
-        assertStrictEquals(await page.locator(".heat").count(), 3);
+        // The heat maps are drawn anew when the worker has answered.
+        await until(
+          page,
+          () =>
+            document.querySelectorAll(".layer").length === 2 &&
+            document.querySelectorAll(".heat").length === 3,
+        );
         await until(page, () => /batch=10&penalty=l2&.*features=x,y,sx&hidden=5,4/.test(location.hash));
         await page.click("#feature-sx");
         await page.selectOption("#batch", "0");
