@@ -156,15 +156,15 @@ export class TrainingRun {
           : counted(settings.steps, "step")),
     );
     // A signal ends the run after the step at work; a second one does not want to wait.
+    let leaving: Promise<never> | null = null;
     const onSignal = (): void => {
-      if (controller.signal.aborted) {
+      if (!controller.signal.aborted) return controller.abort();
+      abandonAll();
+      leaving ??= checkpoints.abandon().catch(() => {}).then(() => {
+        // What was begun meanwhile.
         abandonAll();
-        void checkpoints.abandon().finally(() => {
-          // What was begun meanwhile.
-          abandonAll();
-          exit(stopStatus());
-        });
-      } else controller.abort();
+        exit(stopStatus());
+      });
     };
     const remove = onStop(onSignal);
     const started = performance.now();
@@ -181,6 +181,8 @@ export class TrainingRun {
       await this.#note(this.#summary(result));
       return result;
     } finally {
+      // What fails as its files are taken away is no failure to tell of.
+      await leaving;
       remove();
       await this.#board?.close();
     }
