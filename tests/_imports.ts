@@ -71,3 +71,29 @@ export function targetOf({ file, specifier }: Import): string | null {
   if (!specifier.startsWith(".")) return null;
   return relative(repository, resolve(repository, dirname(file), specifier)).replaceAll("\\", "/");
 }
+
+/** Groups of files that reach one another by what they import as they are loaded (Tarjan 1972). */
+export function circlesOf(files: readonly string[]): string[][] {
+  const next = new Map(
+    files.map((file) =>
+      [file, importsOf(file).filter(({ kind }) => kind === "static").map(targetOf)] as const
+    ),
+  );
+  const index = new Map<string, number>(), low = new Map<string, number>(), stack: string[] = [];
+  const circles: string[][] = [];
+  const visit = (file: string): void => {
+    index.set(file, index.size);
+    low.set(file, index.get(file)!);
+    stack.push(file);
+    for (const to of next.get(file)!) {
+      if (to === null || !next.has(to)) continue;
+      if (!index.has(to)) visit(to);
+      if (stack.includes(to)) low.set(file, Math.min(low.get(file)!, low.get(to)!));
+    }
+    if (low.get(file) !== index.get(file)) return;
+    const circle = stack.splice(stack.indexOf(file));
+    if (circle.length > 1) circles.push(circle);
+  };
+  for (const file of files) if (!index.has(file)) visit(file);
+  return circles;
+}

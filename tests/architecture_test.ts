@@ -9,6 +9,7 @@ import { before, describe, it } from "node:test";
 import { packageVersions } from "../src/core/packages.ts";
 import { repository } from "./_data.ts";
 import {
+  circlesOf,
   type Import,
   importsOf,
   lineOf,
@@ -133,6 +134,10 @@ describe("the house", () => {
       }
     }
     none(broken);
+  });
+
+  it("goes in no circle", () => {
+    none(circlesOf(files).map((circle) => circle.join(" → ")));
   });
 
   it("imports files that exist, with their endings", () => {

@@ -15,7 +15,7 @@ import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { readTask } from "../tools/task.ts";
 import { repository } from "./_data.ts";
-import { importsOf, lineOf, sourceFiles, targetOf, withoutComments } from "./_imports.ts";
+import { circlesOf, lineOf, sourceFiles, withoutComments } from "./_imports.ts";
 import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
 
 /** One function as V8 reports it: its ranges are its own, then those inside it that ran otherwise. */
@@ -82,7 +82,7 @@ inFolder((folder) => {
   console.log();
   printLong(folder);
   console.log();
-  printCircles();
+  print("circles", circlesOf(files).map((circle) => `      ${circle.join(", ")}`));
 });
 
 function inFolder(f: (folder: string) => void): void {
@@ -234,33 +234,4 @@ function parametersAt(text: string, start: number): number {
     } else if (at > open && letter.trim() !== "") isEmpty = false;
   }
   return count + (isEmpty ? 0 : 1);
-}
-
-/** Files that reach one another by what they import as they are loaded (Tarjan 1972). */
-function printCircles(): void {
-  const next = new Map(
-    files.map((file) =>
-      [
-        file,
-        importsOf(file).filter(({ kind }) => kind === "static").map(targetOf).filter((to) => to !== null),
-      ] as const
-    ),
-  );
-  const index = new Map<string, number>(), low = new Map<string, number>(), stack: string[] = [];
-  const circles: string[][] = [];
-  const visit = (file: string): void => {
-    index.set(file, index.size);
-    low.set(file, index.get(file)!);
-    stack.push(file);
-    for (const to of next.get(file) ?? []) {
-      if (!next.has(to)) continue;
-      if (!index.has(to)) visit(to);
-      if (stack.includes(to)) low.set(file, Math.min(low.get(file)!, low.get(to)!));
-    }
-    if (low.get(file) !== index.get(file)) return;
-    const circle = stack.splice(stack.indexOf(file));
-    if (circle.length > 1) circles.push(circle);
-  };
-  for (const file of files) if (!index.has(file)) visit(file);
-  print("circles", circles.map((circle) => `      ${circle.join(", ")}`));
 }
