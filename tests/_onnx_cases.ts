@@ -25,7 +25,7 @@ export interface Drawn {
 /** Numbers as they are. */
 export interface Given {
   readonly shape: readonly number[];
-  readonly type: "int64" | "bool" | "uint8" | "float";
+  readonly type: "int64" | "int32" | "bool" | "uint8" | "float";
   readonly values: readonly number[];
 }
 
@@ -56,7 +56,7 @@ export interface Case {
   readonly tolerance: number;
 }
 
-const codes = { float: 1, double: 11, int64: 7, bool: 9, uint8: 2 } as const;
+const codes = { float: 1, double: 11, int64: 7, int32: 6, bool: 9, uint8: 2 } as const;
 const encoder = new TextEncoder();
 
 /** Floats of a shape. */
@@ -70,6 +70,7 @@ const fixed = (values: number[], shape = [values.length]): Given => ({ shape, ty
 
 function bytesOf(values: readonly number[], type: keyof typeof codes): Uint8Array {
   if (type === "int64") return new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+  if (type === "int32") return new Uint8Array(Int32Array.from(values).buffer);
   if (type === "float") return new Uint8Array(Float32Array.from(values).buffer);
   return type === "double" ? new Uint8Array(Float64Array.from(values).buffer) : Uint8Array.from(values);
 }
@@ -187,6 +188,15 @@ const one = (
 };
 
 const m = F([3, 4]), positive = F([3, 4], 0.3, 2), image = F([2, 3, 5, 4]), within = F([3, 4], -0.9, 0.9);
+
+const microsoft = { domain: "com.microsoft", step: 1e-4, tolerance: 1e-4 };
+const ints = (values: number[], shape = [values.length]): Given => ({ shape, type: "int32", values });
+/** Bytes that look drawn. */
+const bytes = (shape: number[]): Given => ({
+  shape,
+  type: "uint8",
+  values: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => (i * 89 + i * i * 7 + 13) % 256),
+});
 
 /** The cases of operators of one tensor. */
 function unary(list: string, input: Drawn = m, more: More = {}): Record<string, Case[]> {
@@ -484,6 +494,88 @@ export const cases: Readonly<Record<string, readonly Case[]>> = {
       domain: "ai.onnx.preview.training",
     })
   ),
+  "com.microsoft.MatMulNBits": [[4n, false], [8n, true], [4n, true]].map(([bits, zeros]) => {
+    const size = 16 * Number(bits) / 8;
+    return one(
+      "MatMulNBits",
+      [
+        F([2, 3, 40]),
+        bytes([5, 3, size]),
+        F([5, 3], 0.1, 0.3),
+        ...zeros ? [bytes([5, bits === 4n ? 2 : 3])] : [],
+      ],
+      { K: 40n, N: 5n, bits: bits as bigint, block_size: 16n },
+      1,
+      microsoft,
+    );
+  }),
+  "com.microsoft.GatherBlockQuantized": [4n, 8n].map((bits) =>
+    one(
+      "GatherBlockQuantized",
+      [bytes([6, 4 * Number(bits)]), I([0, 5, 2, 2], [2, 2]), F([6, 2], 0.1, 0.3)],
+      {
+        bits,
+        block_size: 16n,
+        quantize_axis: 1n,
+      },
+      1,
+      microsoft,
+    )
+  ),
+  "com.microsoft.GroupQueryAttention": [
+    // A first text of 3, with positions turned; then 2 behind 3, and one behind what is of unequal length.
+    one(
+      "GroupQueryAttention",
+      [
+        F([1, 3, 64]),
+        F([1, 3, 32]),
+        F([1, 3, 32]),
+        null,
+        null,
+        ints([2]),
+        ints([3], []),
+        F([6, 8]),
+        F([6, 8]),
+      ],
+      { num_heads: 4n, kv_num_heads: 2n, do_rotary: 1n, softcap: 3 },
+      3,
+      microsoft,
+    ),
+    one(
+      "GroupQueryAttention",
+      [
+        F([1, 2, 32]),
+        null,
+        null,
+        F([1, 1, 3, 8]),
+        F([1, 1, 3, 8]),
+        ints([4]),
+        ints([5], []),
+        null,
+        null,
+        null,
+        F([1, 1, 2, 5]),
+      ],
+      { num_heads: 2n, kv_num_heads: 1n, scale: 0.5, smooth_softmax: 1n },
+      3,
+      microsoft,
+    ),
+    one(
+      "GroupQueryAttention",
+      [
+        F([2, 1, 16]),
+        F([2, 1, 8]),
+        F([2, 1, 8]),
+        F([2, 1, 5, 8]),
+        F([2, 1, 5, 8]),
+        ints([3, 5]),
+        ints([6], []),
+      ],
+      { num_heads: 2n, kv_num_heads: 1n, local_window_size: 2n },
+      3,
+      microsoft,
+    ),
+  ],
   // The derivative of a derivative.
   "ai.onnx.preview.training.Gradient": [several([m, F([4])], [
     ["Mul", "x0 x1", "a"],
