@@ -26,6 +26,7 @@ import type { SafetensorsFile } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
 import { ggufArchitecture, ggufShape, ggufWeight } from "../models/gguf.ts";
 import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
+import { nestedText } from "../models/nested.ts";
 import { familyOfConfig } from "../models/registry.ts";
 import { isHttp, stat, writeFileAtomic } from "../platform/platform.ts";
 import { openGguf } from "./gguf.ts";
@@ -131,7 +132,7 @@ function described(
   const config = family.parse(json, configName, {}, warn),
     offered = file.names.map((name) => file.info(name));
   const nameOf = (name: string): string | null => family.parameterName(name, config);
-  const names = matchNames(offered, family.expected(config), nameOf, family.title, where, warn);
+  const names = matchNames(offered, family.expected(config), nameOf, family.title, where, warn, family.outer);
   const tensors = [...family.expected(config).names()].map((parameter): Passing => {
     const given = names.get(parameter)!, { shape, dtype, transposed = false } = file.info(given);
     const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
@@ -211,7 +212,7 @@ async function folderToGguf(
       "general.name": folder.name.replace(/[\\/]+$/, "").split(/[\\/]/).at(-1)!,
       ...architecture.notes,
       ...typeNotes(tensors, wanted),
-      ...await textNotes(folder, json, vocabSize, warn),
+      ...await textNotes(folder, (nestedText(json, "")?.json ?? json) as JsonObject, vocabSize, warn),
     });
   } finally {
     await file.close();

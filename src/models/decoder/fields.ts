@@ -190,7 +190,7 @@ export function commonFields(
 function scalingOf(c: ConfigFields, where: ConfigFields | null, maxPositions: number): RopeScaling {
   if (where === null) return { ropeType: "default" };
   const key = where.raw("rope_type") === undefined && where.raw("type") !== undefined ? "type" : "rope_type";
-  const kinds = ["default", "linear", "dynamic", "llama3", "yarn", "longrope", "su"] as const;
+  const kinds = ["default", "linear", "dynamic", "llama3", "yarn", "longrope", "su", "mrope"] as const;
   const kind = where.oneOf<typeof kinds[number]>(key, kinds, "default");
   const original = (): number =>
     where.size("original_max_position_embeddings", c.size("original_max_position_embeddings", maxPositions));
@@ -198,6 +198,8 @@ function scalingOf(c: ConfigFields, where: ConfigFields | null, maxPositions: nu
     where.raw(name) === undefined ? {} : { [as]: where.positive(name) };
   switch (kind) {
     case "default":
+    // Positions of images have three numbers; those of texts have the same one three times.
+    case "mrope":
       return { ropeType: "default" };
     case "linear":
     case "dynamic":
