@@ -272,7 +272,8 @@ export function rotaryOf(
   };
 }
 
-const mostLayers = 65_536;
+/** Layers that a model may have. Beyond, a slip of the hand: they would be made until memory ends. */
+export const mostLayers = 65_536;
 
 /**
  * The kind of each layer, where some have states in place of keys and values: by `layer_types`, or else by `kind`.
@@ -307,7 +308,6 @@ export function layersOf(
   windowed: (layer: number) => boolean,
 ): DecoderLayerConfig[] {
   const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
-  // Beyond, a slip of the hand: layers would be made until memory ends.
   if (count > mostLayers) c.fail("num_hidden_layers", `at most ${mostLayers}`);
   if (types !== undefined) {
     const known = ["full_attention", "sliding_attention"];
