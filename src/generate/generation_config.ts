@@ -49,18 +49,18 @@ export function generationDefaults(json: unknown, where = "generation_config.jso
 }
 
 /**
- * Names in a `generation_config.json` that nobody knows, though one is near: slips, of which Hugging Face says nothing. Given
- * with that name, both as such files spell them. Other names are notes of other programs.
+ * Names in a `generation_config.json` that nobody knows, as Hugging Face would warn of them, each with the one that was probably
+ * meant, as such files spell it. Names that begin with `_` are notes of other programs.
  */
-export function slipsIn(json: unknown): [name: string, meant: string][] {
+export function unknownIn(json: unknown): [name: string, meant: string | undefined][] {
   if (typeof json !== "object" || json === null) return [];
   const known = [fields, aliases, refused, unfelt].flatMap((table) => Object.keys(table)).concat(
     silentFields,
   );
-  return Object.keys(json).flatMap((name): [string, string][] => {
-    if (known.includes(camel(name))) return [];
+  return Object.keys(json).flatMap((name): [string, string | undefined][] => {
+    if (known.includes(camel(name)) || name.startsWith("_")) return [];
     const meant = nearest(camel(name), known);
-    return meant === undefined ? [] : [[name, snake(meant)]];
+    return [[name, meant === undefined ? undefined : snake(meant)]];
   });
 }
 

@@ -4,10 +4,10 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
-import { counted, show } from "../core/show.ts";
+import { counted, listed, show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
-import { asInFile, generationDefaults, idleFields, slipsIn } from "../generate/generation_config.ts";
+import { asInFile, generationDefaults, idleFields, unknownIn } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
@@ -45,10 +45,25 @@ export async function generationOf(
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(error.message, { cause: error });
   }
-  for (const [slip, meant] of json === null ? [] : slipsIn(json)) {
+  const unknown = json === null ? [] : unknownIn(json);
+  for (const [slip, meant] of unknown) {
+    if (meant === undefined) continue;
+    warn(`${where}: there is no field ${show(slip)}, so it is passed over; did you mean "${meant}"?`);
+  }
+  const others = unknown.flatMap(([name, meant]) => meant === undefined ? [show(name)] : []);
+  if (others.length > 0) {
     warn(
-      `${where}: there is no field "${slip}", so it is passed over; did you mean "${meant}"?`,
+      `${where}: ${
+        others.length === 1
+          ? `there is no field ${others[0]}, so it is`
+          : `there are no fields ${listed(others)}, so they are`
+      } passed over`,
     );
+  }
+  const { cache_config: bits } = (json ?? {}) as { cache_config?: unknown };
+  // Of few bits alone is it heard by Hugging Face, too, and that is refused.
+  if (typeof bits === "object" && bits !== null && Object.keys(bits).length > 0) {
+    warn(`${where}: cache_config has no effect; say how keys and values are stored as cacheDType`);
   }
   const all = { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
   for (const sentence of idleFields(all, vocabSize)) warn(`${where}: ${sentence}`);
