@@ -362,17 +362,20 @@ export const sweep: Command = {
       onChange: show_,
       onEnd: async () => await show_(0),
     });
+    // A signal has trials save; a second one does not want to wait for that, and a third one for nothing.
+    let leaving: Promise<never> | null = null;
     const removeListener = onStop(() => {
-      if (work.isStopped) {
-        work.kill();
+      if (!work.isStopped) return work.stop();
+      if (leaving !== null) return work.kill();
+      leaving = work.end().catch(() => {}).then(() => {
         abandonAll();
         exit(stopStatus());
-      }
-      work.stop();
+      });
     });
     try {
       await work.run(jobs);
     } finally {
+      await leaving;
       await line.end();
       removeListener();
     }
