@@ -2,14 +2,7 @@
  * Models written as GGUF: tensors and notes as llama.cpp's converter makes them, tokenizers that give the same ids, and
  * llama.cpp itself, which reads what was written and says the same.
  */
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertRejects,
-  assertStrictEquals,
-  assertThrows,
-} from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import {
   cpSync,
