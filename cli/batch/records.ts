@@ -2,7 +2,8 @@
  * The folder in which the answers of a batch are gathered.
  *
  * Every worker adds lines to a file of its own, `part-NAME.jsonl`, each as soon as it is known; so no two write to one file, and a
- * worker that is killed loses at most the line at work. When all are there, whoever sees it writes `output.jsonl`: each request
+ * worker that is killed loses at most the line at work. Where a queue hands requests out, an answer is recorded there first, which
+ * only one can, so that workers need not share the folder. When all are there, whoever sees it writes `output.jsonl`: each request
  * once, in the order of the input.
  *
  * @module
@@ -17,6 +18,7 @@ import {
   writeFileAtomic,
 } from "../../src/platform/platform.ts";
 import { demandFolder, letters } from "../place.ts";
+import type { WorkQueue } from "../queue/queue.ts";
 
 /** One answer, as OpenAI's batches write it. */
 export interface Answer {
@@ -31,16 +33,43 @@ export interface Answer {
 /** How a line begins, and with it a file. */
 const begins = '{"id":"batch_req_';
 
+/** Where answers are recorded beside the folder, for workers elsewhere. */
+export interface Elsewhere {
+  /** All answers, as lines by their requests. */
+  all(): Promise<Map<string, string>>;
+  /** One answer, where it is there. */
+  of(id: string): Promise<string | null>;
+  /** Records one. @returns false where another worker recorded it. */
+  once(id: string, line: string): Promise<boolean>;
+}
+
+/** How answers are called in a queue. */
+const answer = "answer:";
+
+/** Those that are recorded beside a queue. */
+export function answersIn(queue: WorkQueue): Elsewhere {
+  return {
+    all: async () => {
+      const found = await queue.records((name) => name.startsWith(answer));
+      return new Map([...found].map(([name, line]) => [name.slice(answer.length), line]));
+    },
+    of: (id) => queue.read(answer + id),
+    once: (id, line) => queue.once(answer + id, line),
+  };
+}
+
 /** Answers by their requests. */
 export class Records {
   readonly directory: string;
   readonly #own: string;
+  readonly #elsewhere: Elsewhere | null;
   #known = new Map<string, string>();
 
   /** Of the worker `name` in `directory`. */
-  constructor(directory: string, name: string) {
+  constructor(directory: string, name: string, elsewhere: Elsewhere | null = null) {
     this.directory = directory;
     this.#own = String(joinPath(directory, `part-${name}.jsonl`));
+    this.#elsewhere = elsewhere;
   }
 
   /** Where the whole is written. */
@@ -67,7 +96,8 @@ export class Records {
 
   /** Reads what all workers have written; gives how many requests are answered. */
   async refresh(): Promise<number> {
-    const found = new Map<string, string>();
+    // What is in both places is what was recorded first, so that all machines read the same.
+    const found = await this.#elsewhere?.all() ?? new Map<string, string>();
     const parts = (await readDir(this.directory)).map(({ name }) => name).filter((name) =>
       /^part-.*\.jsonl$/.test(name)
     );
@@ -88,11 +118,25 @@ export class Records {
     return this.#known.has(id);
   }
 
-  /** Adds an answer. */
+  /** Records elsewhere what the folder alone holds. */
+  async publish(): Promise<void> {
+    const there = await this.#elsewhere?.all();
+    for (const [id, line] of this.#known) if (!there?.has(id)) await this.#elsewhere?.once(id, line);
+  }
+
+  /** Whether a request was answered meanwhile, by whomever. */
+  async isElsewhere(id: string): Promise<boolean> {
+    if (this.#known.has(id)) return true;
+    const line = await this.#elsewhere?.of(id) ?? null;
+    if (line !== null) this.#known.set(id, line);
+    return line !== null;
+  }
+
+  /** Adds an answer, unless another worker was quicker. */
   async add(answer: Answer): Promise<void> {
-    const line = JSON.stringify(answer);
-    await appendFile(this.#own, `${line}\n`);
-    this.#known.set(answer.custom_id, line);
+    const line = JSON.stringify(answer), id = answer.custom_id;
+    if (await this.#elsewhere?.once(id, line) !== false) await appendFile(this.#own, `${line}\n`);
+    this.#known.set(id, line);
   }
 
   /** Writes the whole, where every one of `ids` is answered. Whether it is. */
