@@ -63,6 +63,7 @@ export async function startRedis(): Promise<RedisServer> {
   return {
     ...{ port, url: `redis://:${encodeURIComponent(password)}@127.0.0.1:${port}`, start },
     stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const ended = new Promise((resolve) => child.once("close", resolve));
       child.kill("SIGKILL");
       await ended;

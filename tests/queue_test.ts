@@ -306,6 +306,7 @@ describe("a queue", { skip: noRedis }, () => {
       /holds work that is none of this command's; name another/,
     );
     assertStrictEquals(await other.getJobCountByTypes("wait"), 1, "it is as it was");
+    assertStrictEquals(await raw.exists("ferrotype-records:theirs"), 0);
     await (raw as unknown as { set(key: string, value: string): Promise<unknown> }).set(
       "ferrotype-records:text",
       "mine",
@@ -345,8 +346,9 @@ describe("a queue", { skip: noRedis }, () => {
       false,
     );
     await until(() => queue.isIdle(), "it is empty");
-    await queue.begin("what", "a test");
+    assertStrictEquals(await queue.read("what"), null);
     await queue.offer(["x"]);
+    assertStrictEquals(await queue.read("what"), "a test");
     const again = await next(queue);
     await redis.stop();
     await until(() => again.lost.aborted, "it is told");

@@ -76,10 +76,13 @@ export interface Worker extends Named {
   getNextJob(token: string, options: { block: boolean }): Promise<Job | undefined>;
 }
 
-interface QueueOptions {
+/** What both are told. */
+export interface QueueOptions {
   readonly connection: Redis;
   readonly prefix: string;
   readonly skipVersionCheck: boolean;
+  /** Whether nothing is written of the queue itself. */
+  readonly skipMetasUpdate?: boolean;
 }
 
 interface WorkerOptions extends QueueOptions {

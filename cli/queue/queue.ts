@@ -12,7 +12,14 @@ import { show } from "../../src/core/show.ts";
 import { UsageError } from "../command.ts";
 import { counted } from "../output.ts";
 import type { QueueAddress } from "./address.ts";
-import { type Job, loadQueuePackages, type Queue, type Redis, type Worker } from "./packages.ts";
+import {
+  type Job,
+  loadQueuePackages,
+  type Queue,
+  type QueueOptions,
+  type Redis,
+  type Worker,
+} from "./packages.ts";
 
 /** What jobs of ours are called, and what keys begin with. */
 const ours = "ferrotype";
@@ -20,6 +27,8 @@ const ours = "ferrotype";
 const mostDeaths = 3;
 /** Seconds that what is recorded, and what BullMQ keeps of a queue, stays after it was last added to. */
 const remembered = 30 * 24 * 3600;
+/** Where jobs are that are to be done. */
+const states = ["wait", "active", "failed", "paused", "prioritized", "delayed"];
 /** Names and records that are sent at a time. */
 const atOnce = 500;
 
@@ -45,6 +54,7 @@ export class WorkQueue {
   readonly #records: string;
   readonly #token = crypto.randomUUID();
   readonly #held = new Set<{ renew: () => Promise<void>; lose: (reason?: Error) => void }>();
+  #content: readonly [name: string, text: string] | null = null;
   #queue: Queue | null = null;
   #worker: Worker | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -147,23 +157,31 @@ export class WorkQueue {
    */
   async begin(name: string, text: string): Promise<string> {
     const known = await this.read(name);
-    if (known !== null) return known;
-    await this.#demandOwn(
-      await this.#ask(() => this.#redis.exists(`${ours}:${this.#address.name}:meta`)) > 0,
-    );
+    if (known === null) {
+      const [{ Queue }] = await loadQueuePackages();
+      const there = new Queue(this.#address.name, { ...this.#options, skipMetasUpdate: true });
+      there.on("error", () => {});
+      const jobs = await this.#ask(() => there.getJobs([...states, "completed"], 0, 0));
+      await there.close();
+      for (const job of jobs) this.#demandOwn(job);
+    }
+    this.#content = [name, text];
     await this.once(name, text);
     return (await this.read(name))!;
   }
 
-  #demandOwn(isOther: boolean): Promise<void> {
+  /** What both ends of BullMQ are told. */
+  get #options(): QueueOptions {
+    return { connection: this.#redis, prefix: ours, skipVersionCheck: true };
+  }
+
+  /** @throws {UsageError} for a job of somebody else's. */
+  #demandOwn(job: Job | undefined): void {
+    if (job === undefined || (job.name === ours && job.id !== undefined)) return;
     const { command, where } = this.#address;
-    return isOther
-      ? Promise.reject(
-        new UsageError(
-          `${command}: ${where} holds work that is none of this command's; name another with --queue-name NAME`,
-        ),
-      )
-      : Promise.resolve();
+    throw new UsageError(
+      `${command}: ${where} holds work that is none of this command's; name another with --queue-name NAME`,
+    );
   }
 
   /** A number that no other worker has. */
@@ -205,11 +223,10 @@ export class WorkQueue {
   /** Begins to take work. */
   async join(): Promise<void> {
     const [{ Queue, Worker }] = await loadQueuePackages(), { name, lease } = this.#address;
-    const options = { connection: this.#redis, prefix: ours, skipVersionCheck: true };
     await this.#ask(async () => {
-      this.#queue = new Queue(name, options);
+      this.#queue = new Queue(name, this.#options);
       this.#worker = new Worker(name, null, {
-        ...options,
+        ...this.#options,
         autorun: false,
         lockDuration: 1000 * lease,
         stalledInterval: 500 * lease,
@@ -227,6 +244,8 @@ export class WorkQueue {
 
   /** Puts pieces into the queue, or before all others; those that are there stay as they are. */
   async offer(names: readonly string[], isFirst = false): Promise<void> {
+    // A server that was started anew may have forgotten it.
+    if (this.#content) await this.once(...this.#content);
     for (let at = 0; at < names.length; at += atOnce) {
       const jobs = names.slice(at, at + atOnce).map((jobId) => ({
         ...{ name: ours, data: {} },
@@ -238,7 +257,6 @@ export class WorkQueue {
 
   /** Whether nothing waits and nobody is at work. */
   async isIdle(): Promise<boolean> {
-    const states = ["wait", "active", "failed", "paused", "prioritized", "delayed"];
     return await this.#ask(() => this.#queue!.getJobCountByTypes(...states)) === 0;
   }
 
@@ -247,10 +265,12 @@ export class WorkQueue {
     const token = `${this.#token}:${this.#taken++}`;
     const job = await this.#ask(() => this.#worker!.getNextJob(token, { block: false }));
     if (job) {
-      await this.#demandOwn(job.name !== ours || job.id === undefined).catch(async (error) => {
+      try {
+        this.#demandOwn(job);
+      } catch (error) {
         await this.#ask(() => job.moveToWait(token)).catch(() => {});
         throw error;
-      });
+      }
       return this.#hold(job, token);
     }
     // Those with which too many workers died.
