@@ -71,6 +71,10 @@ const idle: [string, string, RegExp][] = [
   ["batch a -o b --status --share 0/2", "share", /--status answers none/],
   ["batch a -o b --status --model c", "model", /--status answers none/],
   ["batch a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["eval a --share 0/2", "share", /there is no -o DIR/],
+  ["eval a --queue redis://c", "queue", /there is no -o DIR/],
+  ["eval a --status", "status", /there is no -o DIR/],
+  ["eval a -o b --status --share 0/2", "share", /--status evaluates none/],
   ["batch a -o b --queue-name c", "queue-name", /there is no --queue URL/],
   ["batch a -o b --lease 9", "lease", /there is no --queue URL/],
   ["batch a -o b --queue redis://c --status --lease 9", "lease", /--status takes no work/],
@@ -190,7 +194,8 @@ const considered: Record<string, string> = {
   distill:
     "out steps lr temperature alpha hidden block-size batch-size val-fraction seed dtype device threads max-memory force",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
-  eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
+  eval:
+    "out share queue queue-name lease status model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",
   tokenize: "model decode no-special",
   "tokenizer train": "out vocab-size min-frequency force",

@@ -334,9 +334,9 @@ describe("a queue", { skip: noRedis }, () => {
   });
 
   it("waits for a server that is gone, and then ends with a sentence; one that has forgotten all is told again", async () => {
-    const short = address("gone"), queue = await joined("gone");
-    await queue.offer(["x"]);
-    const piece = await next(queue);
+    const patient = await joined("gone", 6);
+    await patient.offer(["x"]);
+    const piece = await next(patient);
     await redis.stop();
     await redis.start();
     // Nothing is held any more, as nothing is known.
@@ -345,10 +345,12 @@ describe("a queue", { skip: noRedis }, () => {
       piece.lost.reason instanceof Error && /is gone/.test(piece.lost.reason.message),
       false,
     );
-    await until(() => queue.isIdle(), "it is empty");
-    assertStrictEquals(await queue.read("what"), null);
-    await queue.offer(["x"]);
-    assertStrictEquals(await queue.read("what"), "a test");
+    assertStrictEquals(await patient.isIdle(), true);
+    assertStrictEquals(await patient.read("what"), null);
+    await patient.offer(["y"]);
+    assertStrictEquals(await patient.read("what"), "a test");
+    await patient.close();
+    const short = address("gone"), queue = await joined("gone");
     const again = await next(queue);
     await redis.stop();
     await until(() => again.lost.aborted, "it is told");

@@ -5,28 +5,25 @@
  */
 import { whole } from "../../src/core/kinds.ts";
 import { loadChatTemplate } from "../../mod.ts";
-import { onStop, startHash, stopStatus } from "../../src/platform/platform.ts";
-import { type Answer, answersIn, Records } from "../batch/records.ts";
+import { stopStatus } from "../../src/platform/platform.ts";
 import { type BatchRequest, readRequests } from "../batch/requests.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
-import { localTurns, queueTurns, type Turns } from "../batch/turns.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
-import { counted, LiveLine, note, printJson } from "../output.ts";
-import { addressFrom, queueIdle, queueOptions } from "../queue/address.ts";
-import { WorkQueue } from "../queue/queue.ts";
+import { counted, note, printJson } from "../output.ts";
 import { problemOf, Service } from "../serve/service.ts";
-import { shareOf, shareOption } from "../share.ts";
 import { readText } from "../text.ts";
+import type { Line } from "../work/records.ts";
+import { share, sharingIdle, sharingOptions, type Work } from "../work/work.ts";
 
 /** Answers one request; what is wrong with it is its answer. */
 async function answer(
   service: Service,
   { id, url, body }: BatchRequest,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<Line> {
   const own = new AbortController(), leave = (): void => own.abort();
   signal.addEventListener("abort", leave, { once: true });
-  const reply = (status_code: number, body: unknown): Answer => ({
+  const reply = (status_code: number, body: unknown): Line => ({
     id: `batch_req_${id}`,
     custom_id: id,
     response: { status_code, request_id: id, body },
@@ -46,111 +43,30 @@ async function answer(
   }
 }
 
-/** What the queue is told that it holds. */
-async function digestOf(requests: readonly BatchRequest[]): Promise<string> {
-  const hash = startHash("sha256");
-  hash.update(new TextEncoder().encode(JSON.stringify(requests)));
-  return await hash.digest();
-}
-
-/** Answers what this worker gets of `requests`, and tells. */
-async function work(
-  values: Values,
-  out: string,
-  requests: readonly BatchRequest[],
-  queue: WorkQueue | null,
-): Promise<number> {
-  const ids = requests.map(({ id }) => id), asks = values.flag("status");
-  if (queue) {
-    const own = JSON.stringify({ batch: await digestOf(requests), requests: ids.length });
-    const found = asks ? await queue.read("batch") ?? own : await queue.begin("batch", own);
-    if (found !== own) {
-      throw new UsageError(
-        `batch: ${queue.where} holds other requests; give --queue-name another, or -o another folder`,
-      );
-    }
-  }
-  const { index, count } = (asks || queue ? null : shareOf("batch", values.text("share"))) ??
-    { index: 0, count: 1 };
-  const name = queue && !asks ? `queue-${await queue.number()}` : String(index);
-  const records = new Records(out, name, queue && answersIn(queue));
-  const tell = async (): Promise<void> => {
-    await records.refresh();
-    const done = ids.filter((id) => records.has(id)).length;
-    const finished = done === ids.length, output = finished ? records.output : null;
-    if (values.flag("json")) {
-      await printJson({ out, requests: ids.length, answered: done, finished, output });
-    } else await note(`${done} of ${counted(ids.length, "request")} answered; ${output ?? out}`);
-  };
-  await records.open();
-  await records.refresh();
-  if (asks) {
-    // What is elsewhere comes into the folder.
-    if (queue) await records.finish(ids);
-    await tell();
-    return 0;
-  }
-  const controller = new AbortController(), { signal } = controller;
-  const remove = onStop(() => controller.abort()), line = new LiveLine();
-  try {
-    const mine = requests.filter(({ id }, i) => (queue || i % count === index) && !records.has(id));
-    if (queue) {
-      await records.publish();
-      if (mine.length > 0) await queue.join();
-    }
-    if (mine.length > 0) {
-      const turns = queue ? queueTurns(queue, requests, records, signal) : localTurns(mine);
-      await answerAll(values, turns, records, signal, async (done) => {
-        await line.show(queue ? `${done} answered here` : `${done} of ${mine.length}`);
-      });
-      await line.end();
-    }
-    if (!signal.aborted) await records.finish(ids);
-    await tell();
-    return signal.aborted ? stopStatus() : 0;
-  } finally {
-    remove();
-  }
-}
-
-/** Loads the model, and answers what comes, as much at a time as is computed together. */
-async function answerAll(
-  values: Values,
-  turns: Turns,
-  records: Records,
-  signal: AbortSignal,
-  onDone: (done: number) => Promise<void>,
-): Promise<void> {
-  const { model, name } = await loadModel(values, signal);
-  if (!model.tokenizer) {
-    throw new UsageError(`${name} has no tokenizer, and requests are texts; add its tokenizer.json`);
-  }
-  const template = await loadChatTemplate(values.text("model") ?? bundledModel);
-  const maxBatch = values.number("max-batch") ?? 16;
-  // A request may ask for several texts, which wait for their turn.
-  const service = new Service({
-    ...{ model, name: values.text("name") ?? name, template, maxBatch, maxQueue: 1 << 20, maxTexts: 4096 },
-  });
-  let done = 0;
-  const worker = async (): Promise<void> => {
-    while (!signal.aborted) {
-      const turn = await turns.next();
-      if (turn === null) return;
-      try {
-        await records.add(await answer(service, turn.request, signal));
-      } catch (error) {
-        // What went wrong first is said.
-        await turn.giveBack().catch(() => {});
-        throw error;
+/** The requests, and how they are answered. */
+function workOf(values: Values, requests: readonly BatchRequest[]): Work<BatchRequest> {
+  const worker_died = { code: "worker_died", message: "every worker that was at it died" };
+  return {
+    form: { command: "batch", output: "output.jsonl", begins: '{"id":"batch_req_', key: "custom_id" },
+    ...{ noun: "request", pieces: requests, content: requests },
+    hopeless: ({ id }) => ({ id: `batch_req_${id}`, custom_id: id, response: null, error: worker_died }),
+    prepare: async (signal) => {
+      const { model, name } = await loadModel(values, signal);
+      if (!model.tokenizer) {
+        throw new UsageError(`${name} has no tokenizer, and requests are texts; add its tokenizer.json`);
       }
-      await turn.done();
-      await onDone(++done);
-    }
+      const template = await loadChatTemplate(values.text("model") ?? bundledModel);
+      const maxBatch = values.number("max-batch") ?? 16;
+      // A request may ask for several texts, which wait for their turn.
+      const limits = { maxBatch, maxQueue: 1 << 20, maxTexts: 4096 };
+      const service = new Service({ model, name: values.text("name") ?? name, template, ...limits });
+      return {
+        most: maxBatch,
+        work: (request, signal) => answer(service, request, signal),
+        end: () => model.dispose(),
+      };
+    },
   };
-  const ended = await Promise.allSettled(Array.from({ length: Math.min(maxBatch, turns.most) }, worker));
-  const failed = ended.find((one) => one.status === "rejected");
-  if (failed && !signal.aborted) throw failed.reason;
-  model.dispose();
 }
 
 /** The command. */
@@ -168,8 +84,7 @@ export const batch: Command = {
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required); workers share it" },
-    share: shareOption("answers every Nth request"),
-    ...queueOptions("requests"),
+    ...sharingOptions("requests", "answers every Nth request"),
     "max-batch": { value: "N", kind: whole(1, 256), help: "texts computed together (default 16)" },
     name: { value: "NAME", help: "the model's name in requests (default: as given with --model)" },
     status: { help: "tell how many are answered, and answer none" },
@@ -177,7 +92,7 @@ export const batch: Command = {
   },
   idle: [
     ...deviceIdle,
-    ...queueIdle,
+    ...sharingIdle,
     {
       option: [...Object.keys(modelOptions), "max-batch", "share", "name"],
       when: ({ status }) => status === true,
@@ -187,12 +102,12 @@ export const batch: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("batch: say where to write with -o DIR");
-    const requests = readRequests(await readText(path), path), address = addressFrom("batch", values, out);
-    const queue = address && await WorkQueue.open(address);
-    try {
-      return await work(values, out, requests, queue);
-    } finally {
-      await queue?.close();
-    }
+    const requests = readRequests(await readText(path), path);
+    const { done, output, isStopped } = await share(values, out, workOf(values, requests));
+    if (values.flag("json")) {
+      const finished = output !== null;
+      await printJson({ out, requests: requests.length, answered: done, finished, output });
+    } else await note(`${done} of ${counted(requests.length, "request")} answered; ${output ?? out}`);
+    return isStopped ? stopStatus() : 0;
   },
 };
