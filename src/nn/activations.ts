@@ -23,8 +23,8 @@ export class ReLU extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -50,8 +50,8 @@ export class GELU extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -68,8 +68,8 @@ export class Tanh extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -86,8 +86,8 @@ export class Sigmoid extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -104,8 +104,8 @@ export class SiLU extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -132,8 +132,8 @@ export class Softmax extends Module implements Layer {
   /**
    * The same shape as x.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -161,8 +161,8 @@ export class Dropout extends Module implements Layer {
   /**
    * The same shape as x.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");

@@ -372,7 +372,8 @@ export class RotaryEmbedding {
  * x [batch, heads, time, width] with its first numbers turned by `rotation`; those behind them stay as they
  *   are.
  *
- * @throws {DTypeError} for what is no tensor, {OptionError} for what is no rotation.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for what is no rotation.
  * @category Modules
  */
 export function applyRotary(x: Tensor, rotation: Rotation): Tensor {

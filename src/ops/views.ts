@@ -193,8 +193,8 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 /**
  * Sums x over what a broadcast from `shape` would have repeated.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that does not broadcast to that of
- *   the tensor.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for a shape that does not broadcast to that of the tensor.
  * @category Views and indexing
  */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
@@ -337,7 +337,8 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
 /**
  * Zeros of `shape` with x in the place that `ranges` names: the gradient of a slice.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that it does not broadcast to.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for a shape that it does not broadcast to.
  * @category Views and indexing
  */
 export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tensor {

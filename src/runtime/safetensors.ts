@@ -191,8 +191,8 @@ export function tensorToSave(
  * or not at all, all at once. One file replaces the one of its name and nothing else; shards replace that file too, and
  * shards of that name that were written here before.
  *
- * @throws {OptionError} for options and tensors that it does not take, {FerrotypeError} where nothing can
- *   be written.
+ * @throws {OptionError} for options and tensors that it does not take.
+ * @throws {FerrotypeError} where nothing can be written.
  * @category Files
  */
 export async function saveSafetensors(
@@ -216,8 +216,9 @@ export async function saveSafetensors(
  * and q4, what is no matrix of whole blocks of 32 along its last axis, where the blocks then run.
  *
  * @returns what was written: the names of the files, and the bytes of all tensors.
- * @throws {OptionError} for options and a file that it does not take, {FormatError} for a damaged file,
- *   {FerrotypeError} where nothing can be written.
+ * @throws {OptionError} for options and a file that it does not take.
+ * @throws {FormatError} for a damaged file.
+ * @throws {FerrotypeError} where nothing can be written.
  * @category Files
  */
 export async function copySafetensors(

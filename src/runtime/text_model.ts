@@ -146,8 +146,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const more = await model.complete("\n\nJULIET:", { cache, maxNewTokens: 50 });
    * ```
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
    */
   generate(
     prompt: string | readonly number[],
@@ -166,8 +167,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * Continues a prompt and gives the new text.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
    */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
     demandNoMore(arguments, 2, "complete");
@@ -184,8 +186,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * Continues a prompt and yields token after token: its id, the text that became certain with it, and with
    * `{ logprobs: n }` its log-probability and the n likeliest tokens at its place.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
    */
   stream(
     prompt: string | readonly number[],
@@ -200,8 +203,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * Continues a prompt and gives text, ids, the reason for the end, and times; with `logprobs`, `outputScores` or
    * `outputLogits` also those. Needs no tokenizer when given ids.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
    */
   async completion(
     prompt: string | readonly number[],
@@ -222,8 +226,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * `numReturnSequences` continuations of a prompt: the best of a beam search, or draws.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
    */
   async completions(
     prompt: string | readonly number[],
@@ -242,8 +247,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const [a, b] = await model.completeBatch(["ROMEO:", "First Citizen:\nBefore"], { maxNewTokens: 50 });
    * ```
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
    */
   async completeBatch(
     prompts: readonly (string | readonly number[])[],
@@ -368,8 +374,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * Continues a prompt and yields token ids.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
    */
   generateIds(
     prompt: string | readonly number[],
@@ -435,7 +442,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * Weights stored as q8 or q4 are for this library: the file is safetensors and keeps its names, but transformers has no
    * name for blocks. Loaded again they are the same bytes.
    *
-   * @throws {OptionError} for options that do not exist and for an adapter in use, {FerrotypeError} where nothing can be written.
+   * @throws {OptionError} for options that do not exist and for an adapter in use.
+   * @throws {FerrotypeError} where nothing can be written.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
     demandNoMore(arguments, 2, "save");
