@@ -192,6 +192,8 @@ function convolve(
  * Convolution of x [batch, channels, time] with weight [filters, channels / groups, size] (cross-correlation, as PyTorch).
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * conv1d(tensor([[[1, 2, 3]]]), tensor([[[1, 1]]])); // [[[3, 5]]]
@@ -212,6 +214,8 @@ export function conv1d(
  * Convolution of x [batch, channels, height, width] with weight [filters, channels / groups, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function conv2d(
@@ -228,6 +232,8 @@ export function conv2d(
  * Convolution of x [batch, channels, depth, height, width] with weight [filters, channels / groups, depth, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function conv3d(
@@ -285,6 +291,8 @@ function lowest(dtype: DType): number {
  * The largest element of each window of x [batch, channels, height, width]; of equal ones the first gets the gradient.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * maxPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[4]]]]
@@ -305,6 +313,8 @@ export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * The mean of each window of x [batch, channels, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * avgPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[2.5]]]]

@@ -169,6 +169,7 @@ function placeOf(i: number, shape: Shape): string {
  * @throws {ShapeError} for ragged lists or a shape that the values do not fill.
  * @throws {DTypeError} for a dtype that the device does not hold, and a value that an integer dtype does not.
  * @throws {OptionError} for an option that does not exist, or a value it cannot have.
+ * @throws {DeviceError} for a device that is not there.
  * @category Create tensors
  */
 export function tensor(
@@ -229,6 +230,8 @@ function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * full([2], 7); // [7, 7]
@@ -264,6 +267,8 @@ function constant(
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * zeros([2, 2], { dtype: "i32" }); // [[0, 0], [0, 0]]
@@ -281,6 +286,8 @@ export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * ones([3]); // [1, 1, 1]
@@ -298,6 +305,8 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @category Create tensors
  */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
@@ -375,6 +384,8 @@ export function generated(
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * arange(1, 10, 3); // [1, 4, 7]
@@ -431,6 +442,8 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * linspace(0, 1, 5); // [0, 0.25, 0.5, 0.75, 1]

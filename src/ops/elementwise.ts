@@ -515,6 +515,8 @@ export function isfinite(x: Tensor): Tensor {
  * x, not below `min` and not above `max`; null leaves a side open. The gradient passes inside and on the bounds.
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * clamp(tensor([-2, 0.5, 9]), 0, 1); // [0, 0.5, 1]
@@ -568,6 +570,8 @@ function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor
  * x with `value` where `mask` is not 0; of x's dtype.
  *
  * @throws {DTypeError} when that cannot hold the value.
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * maskedFill(tensor([1, 2]), tensor([false, true]), -1); // [1, -1]

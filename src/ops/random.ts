@@ -139,6 +139,7 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that is not floating-point, or that the device does not hold.
  * @example
  * ```ts
  * rand([2, 3], { seed: 1 }).shape; // [2, 3]
@@ -156,6 +157,7 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that is not floating-point, or that the device does not hold.
  * @category Create tensors
  */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
@@ -169,6 +171,8 @@ export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * randint(10, [4], { seed: 1 }).dtype; // "i32"
@@ -241,6 +245,7 @@ export function demandBounds(what: string, low: number, high: number): void {
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist and a `low` above `high`.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that is not floating-point, or that the device does not hold.
  * @category Create tensors
  */
 export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {

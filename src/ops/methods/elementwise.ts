@@ -331,6 +331,7 @@ export class ElementwiseMethods extends TensorBase {
    * The nearest whole number, or that of so many `decimals`, halves to even.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   round(this: Tensor, options?: RoundOptions): Tensor {
     demandNoMore(arguments, 1, "round");
@@ -381,6 +382,8 @@ export class ElementwiseMethods extends TensorBase {
    * Not below min, not above max; null leaves a side open.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
    */
   clamp(this: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
     demandNoMore(arguments, 2, "clamp");
