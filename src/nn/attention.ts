@@ -128,7 +128,10 @@ export class CausalSelfAttention extends Module {
     }, residual);
   }
 
-  /** x [batch, time, width] → the same shape, by `attend`. `residual`, of the shape of x, is added. */
+  /**
+   * x [batch, time, width] → the same shape, by `attend`. `residual`, of the shape of x, is added.
+   * @throws {ShapeError} when shapes do not fit together.
+   */
   attend(x: Tensor, attend: Attend, residual?: Tensor): Tensor {
     demandNoMore(arguments, 3, "attend");
     const [batch, time, width] = x.shape;
@@ -141,7 +144,10 @@ export class CausalSelfAttention extends Module {
     });
   }
 
-  /** How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1. */
+  /**
+   * How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1.
+   * @throws {ShapeError} when shapes do not fit together.
+   */
   probabilities(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "probabilities");
     return tidy(() => {

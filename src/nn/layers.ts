@@ -113,6 +113,8 @@ export class Linear extends Module implements Layer {
    *
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     demandNoMore(arguments, 3, "Linear");
@@ -128,6 +130,7 @@ export class Linear extends Module implements Layer {
    *
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -155,6 +158,8 @@ export class Conv1D extends Module implements Layer {
    * Named as in `transformers`, except that the input comes first, as in {@link Linear}.
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 3, "Conv1D");
@@ -173,6 +178,8 @@ export class Conv1D extends Module implements Layer {
    * x […, in] → […, out]; `options` say what follows, see {@link affine}.
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    * @throws {ShapeError} for a shape that does not fit.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor, options: AffineOptions = {}): Tensor {
     demandNoMore(arguments, 2, "forward");
@@ -204,6 +211,7 @@ export class Embedding extends Module implements Layer {
    *
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
     demandNoMore(arguments, 3, "Embedding");
@@ -277,6 +285,8 @@ export class LayerNorm extends Module implements Layer {
    *
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(width: number, options: LayerOptions & { eps?: number; bias?: boolean } = {}) {
     demandNoMore(arguments, 2, "LayerNorm");
@@ -293,6 +303,7 @@ export class LayerNorm extends Module implements Layer {
    *
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -317,6 +328,8 @@ export class RMSNorm extends Module implements Layer {
    * See {@link RMSNormOptions}.
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that the device does not hold.
    */
   constructor(width: number, options: RMSNormOptions = {}) {
     demandNoMore(arguments, 2, "RMSNorm");
@@ -333,6 +346,7 @@ export class RMSNorm extends Module implements Layer {
    *
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -390,6 +404,7 @@ export class Conv1d extends Convolution implements Layer {
    *
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(
     inChannels: number,
@@ -424,6 +439,7 @@ export class Conv2d extends Convolution implements Layer {
    *
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(
     inChannels: number,
