@@ -62,6 +62,7 @@ export interface GenerationResult {
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function* generatePieces<C extends LanguageModelCache>(
@@ -153,6 +154,7 @@ export async function* textOfTokens(
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function* generateText<C extends LanguageModelCache>(
@@ -179,6 +181,7 @@ export async function* generateText<C extends LanguageModelCache>(
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function generateWhole<C extends LanguageModelCache>(
@@ -218,6 +221,7 @@ export async function runToEnd(
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function generateMany<C extends LanguageModelCache>(

@@ -72,6 +72,7 @@ export function checkPrompt(prompt: readonly number[], options: ResolvedOptions,
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function* generateTokens<C extends LanguageModelCache>(

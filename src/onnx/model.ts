@@ -119,7 +119,10 @@ export class OnnxModel {
   readonly #context: RunContext;
   readonly #usualSteps: number;
 
-  /** Use `Onnx.load`. */
+  /**
+   * Use `Onnx.load`.
+   * @throws {OptionError} for what `Onnx.load` does not read.
+   */
   constructor(message: ModelMessage, constants: Map<string, Value>, context: RunContext) {
     demandNoMore(arguments, 3, "OnnxModel");
     const isRead = Array.isArray(message?.graph?.nodes) && constants instanceof Map &&

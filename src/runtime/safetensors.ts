@@ -51,6 +51,7 @@ export class Safetensors extends SafetensorsFile {
    * [in, out]) comes as the matrix that its name stands for: a transposed view.
    * @throws {FormatError} when there is no such name.
    * @throws {DTypeError} for a dtype that the library does not hold.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     demandNoMore(arguments, 2, "tensor");
@@ -114,6 +115,7 @@ function openHere(what: Openable): Promise<ByteSource> {
  * ```
  *
  * @throws {FormatError} for a malformed file, naming the tensor and the offset.
+ * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
  * @category Files
  */
 export async function openSafetensors(what: Openable): Promise<Safetensors> {
@@ -193,6 +195,7 @@ export function tensorToSave(
  *
  * @throws {OptionError} for options and tensors that it does not take.
  * @throws {FerrotypeError} where nothing can be written.
+ * @throws {DTypeError} for a dtype that it does not take.
  * @category Files
  */
 export async function saveSafetensors(

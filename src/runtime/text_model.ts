@@ -97,6 +97,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * The ids of a prompt.
    * @throws {OptionError} for what is no prompt, and for text without a tokenizer.
+   * @throws {ShapeError} for ids that are none of the vocabulary.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   encode(prompt: string | readonly number[]): number[] {
     demandNoMore(arguments, 1, "encode");
@@ -149,6 +151,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   generate(
     prompt: string | readonly number[],
@@ -170,6 +173,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
     demandNoMore(arguments, 2, "complete");
@@ -189,6 +193,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   stream(
     prompt: string | readonly number[],
@@ -206,6 +211,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async completion(
     prompt: string | readonly number[],
@@ -229,6 +235,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async completions(
     prompt: string | readonly number[],
@@ -250,6 +257,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async completeBatch(
     prompts: readonly (string | readonly number[])[],
@@ -284,7 +292,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const answer = await model.chat([{ role: "user", content: "Why is the sky blue?" }], { maxNewTokens: 200 });
    * ```
    *
-   * @throws {OptionError} for a model without a chat template.
+   * @throws {OptionError} for a model without a chat template, and options that do not exist or do not take their value.
    * @throws {FormatError} for a conversation that it refuses.
    */
   async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
@@ -296,7 +304,11 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return await this.complete(await this.chatIds(messages, written), rest);
   }
 
-  /** The ids of a conversation as the model's chat template writes it, ready for the answer. Errors as in {@link chat}. */
+  /**
+   * The ids of a conversation as the model's chat template writes it, ready for the answer.
+   * @throws {OptionError} for a model without a chat template, and options that do not exist or do not take their value.
+   * @throws {FormatError} for a conversation that it refuses.
+   */
   async chatIds(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<number[]> {
     demandNoMore(arguments, 2, "chatIds");
     checkOptions("chatIds", options, templateOptions);
@@ -315,6 +327,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for no texts, and for one without tokens.
    * @throws {ShapeError} for one that is too long.
    * @throws {FerrotypeError} for vectors that are no numbers, naming the weight or the operation behind it.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async embed(texts: readonly (string | readonly number[])[], options: EmbedOptions = {}): Promise<Tensor> {
     demandNoMore(arguments, 2, "embed");
@@ -345,6 +358,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * The ids of prompts, and their settled options, for {@link TextModel.batcher}; in slices, so that a server goes on.
    *
    * @throws {OptionError} for options that do not exist or contradict each other, and for prompts that are none.
+   * @throws {ShapeError} for ids that are none of the vocabulary.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   prepare(
     prompts: readonly (string | readonly number[])[],
@@ -377,6 +392,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   generateIds(
     prompt: string | readonly number[],
@@ -409,6 +425,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * tokens. All of it is saved with the model.
    *
    * @throws {FormatError} when there is none, or it is malformed.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async loadTokenizer(where: string | URL | GivenFiles, options: FolderOptions = {}): Promise<Tokenizer> {
     demandNoMore(arguments, 2, "loadTokenizer");
