@@ -29,7 +29,7 @@ import {
   rowProgramOf,
   type RowStep,
   rowStepOf,
-} from "./rows.ts";
+} from "./row_step.ts";
 
 const floats: readonly View["dtype"][] = ["f32", "f16", "bf16"];
 
