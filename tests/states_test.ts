@@ -220,7 +220,7 @@ for (const family of width(families, ["lfm2", "qwen3_5_text"])) {
           own.forEach((t, at) => {
             const at0 = (b * all + t) * vocab;
             const off = worst(found.subarray(at0, at0 + vocab), alone.subarray(at * vocab, (at + 1) * vocab));
-            assert(off < 2e-5, `row ${b}, position ${t} is off by ${off}`);
+            assert(off < 5e-5, `row ${b}, position ${t} is off by ${off}`);
           });
         }
         // In one row: those that stand behind one another see themselves alone.
@@ -237,7 +237,7 @@ for (const family of width(families, ["lfm2", "qwen3_5_text"])) {
         for (const text of texts) {
           const alone = await numbers(noGrad(() => model.forward([text])));
           const off = worst(packed.subarray(at * vocab, (at += text.length) * vocab), alone);
-          assert(off < 2e-5, `a text of ${text.length} is off by ${off}`);
+          assert(off < 5e-5, `a text of ${text.length} is off by ${off}`);
         }
       }
     });
@@ -443,7 +443,7 @@ describe("an LFM2's config.json", () => {
 });
 
 describe("a Qwen3-Next's config.json", () => {
-  it("is read field by field; experts and what else is not computed are refused by name", () => {
+  it("is read field by field; what is not computed is refused by name", () => {
     const json = {
       vocab_size: 40,
       hidden_size: 8,
@@ -466,8 +466,11 @@ describe("a Qwen3-Next's config.json", () => {
     ]);
     for (
       const [config, word] of [
-        [{ ...next, num_experts: 8 }, "num_experts"],
-        [{ ...next, num_experts: undefined }, "num_experts is missing"],
+        [{ ...next, num_experts: 8 }, "num_experts_per_tok is 10, expected at most the 8 num_experts"],
+        [{ ...next, num_experts: 8, num_experts_per_tok: 9 }, "num_experts_per_tok"],
+        [{ ...next, num_experts: 5000 }, "num_experts is 5000, expected at most 4096"],
+        [{ ...next, num_experts: 16, mlp_only_layers: ["0"] }, "mlp_only_layers"],
+        [{ ...next, num_experts: 16, output_router_logits: true }, "output_router_logits"],
         [{ ...five, num_experts: 8 }, "num_experts"],
         [{ ...five, attn_output_gate: false }, "attn_output_gate"],
         [{ ...five, linear_num_key_heads: 3 }, "linear_num_value_heads"],

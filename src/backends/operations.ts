@@ -178,6 +178,12 @@ const list: readonly Operation[] = [
     "reads a, reads b, reads packed:f32, writes out, epilogue epilogue",
     () => [null],
   ),
+  row(
+    "matmulExperts",
+    true,
+    "reads x:f32|f16|bf16, reads w, reads index:i32, writes out:x",
+    () => [null],
+  ),
   row("quantize", true, "reads x:f32, writes out:q8", like(0)),
   row(
     "attentionBackward",
