@@ -339,6 +339,6 @@ export const neural: OperatorTable = {
   Einsum: { since: [12], run: (c) => f.einsum(c.text("equation", ""), ...c.tensors()) },
   Softmax: { since: [1, 11, 13], run: soft(f.softmax) },
   LogSoftmax: { since: [1, 11, 13], run: soft(f.logSoftmax) },
-  Hardmax: { since: [1, 11, 13], discrete: true, run: soft(hardmax) },
+  Hardmax: { since: [1, 11, 13], noGradient: "flat", run: soft(hardmax) },
   Dropout: { since: [1, 6, 7, 10, 12, 13, 22], host: [1, 2], run: dropout },
 };

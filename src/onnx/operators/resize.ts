@@ -118,7 +118,7 @@ function resize(c: Call): Result {
   const x = c.t(0), rank = x.shape.length, old = c.opset < 11;
   const axes = c.ints("axes")?.map((a) => normalizeAxis(a, rank, nodeName(c.node))) ??
     x.shape.map((_, i) => i);
-  const scalesGiven = old ? c.list(1, "scales") : c.maybeNumbers(2),
+  const scalesGiven = old ? c.maybeNumbers(1) ?? c.floats("scales") : c.maybeNumbers(2),
     sizesGiven = old ? null : c.maybeNumbers(3);
   const scales = scalesGiven?.length ? scalesGiven : null, sizes = sizesGiven?.length ? sizesGiven : null;
   if ((scales ?? sizes)?.length !== axes.length) {

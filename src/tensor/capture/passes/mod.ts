@@ -29,7 +29,7 @@ export interface PassReport {
   readonly steps: readonly Step[];
 }
 
-const passes: readonly (readonly [name: string, pass: Pass])[] = [
+const passes: [name: string, pass: Pass][] = [
   ["dead code", withoutDead],
   ["constants", foldConstants],
   ["common subexpressions", withoutRepeats],
@@ -44,6 +44,12 @@ const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["computed again", computeAgain],
   ["weights in order", packWeights],
 ];
+
+/** Puts a pass behind the one named `after`; those that few devices have a use for come with these. */
+export function providePass(name: string, pass: Pass, after: string): void {
+  if (passes.some(([known]) => known === name)) return;
+  passes.splice(passes.findIndex(([known]) => known === after) + 1, 0, [name, pass]);
+}
 
 /** Runs all passes; none where `plain`. */
 export function runPasses(

@@ -18,6 +18,7 @@ import {
   type FoldKind,
   foldLeaf,
   type RowFold,
+  type RowPicks,
   type RowProgram,
   rowProgram,
 } from "../../../expr/row_program.ts";
@@ -30,31 +31,47 @@ const leastLength = 16, mostLength = 16384;
 const mostFolds = 4, mostNodes = 128, mostOperands = 24;
 
 /** The rows that a step is about. */
-interface Extent {
+export interface Extent {
   readonly rows: number;
   readonly length: number;
 }
 
 /** An output: where it goes, and what it is. */
-interface Output {
+export interface Output {
   readonly view: View;
   readonly value: Expr;
   readonly wide: boolean;
 }
 
 /** A step as folds and outputs over rows. */
-interface RowStep {
+export interface RowStep {
   readonly inputs: View[];
   readonly scalars: number[];
   readonly folds: RowFold[];
   readonly outputs: Output[];
 }
 
-const isWide = (view: View): boolean => view.shape[1] > 1;
+/** Which row of a table is seen: an expression in i32 over `views`, which are [rows, 1]. */
+export interface Pick {
+  readonly position: Expr;
+  readonly views: readonly View[];
+}
 
-/** A view of the shape `shape` as [rows, length], or as [rows, 1] where it is the same all along a row; null for others. */
-function asRows(view: View, { rows, length }: Extent): View | null {
-  if (view.dtype !== "f32") return null;
+/** What a row program reads: a view of the rows, or a table of which rows are picked. */
+export interface RowInput extends View {
+  readonly pick?: Pick;
+}
+
+/** Whether a view of rows has more than one element a row. */
+export const isWide = (view: View): boolean => view.shape[1] > 1;
+
+const alone: readonly View["dtype"][] = ["f32"];
+
+/**
+ * A view of one of `dtypes` as [rows, length], or as [rows, 1] where it is the same all along a row; null for others.
+ */
+export function asRows(view: View, { rows, length }: Extent, dtypes = alone): View | null {
+  if (!dtypes.includes(view.dtype)) return null;
   const size = sizeOf(view.shape);
   if (size === rows) {
     const strides = viewStrides(view.shape, view.strides, [rows, 1]);
@@ -102,18 +119,18 @@ class Growing {
     return { folds: first, of };
   }
 
-  #input(view: View): Expr {
-    let at = this.inputs.findIndex((known) => sameView(known, view));
+  #input(view: RowInput): Expr {
+    let at = this.inputs.findIndex((known: RowInput) => sameView(known, view) && known.pick === view.pick);
     if (at < 0) at = this.inputs.push(view) - 1;
     return input(at);
   }
 }
 
-/** A step over these rows; null where it is none. */
-function rowStepOf(step: Step, extent: Extent): RowStep | null {
+/** A step over these rows, which reads `dtypes`; null where it is none. */
+export function rowStepOf(step: Step, extent: Extent, dtypes = alone): RowStep | null {
   const { operation: { name }, args } = step,
-    given = (views: readonly View[]): View[] | null => {
-      const found = views.map((view) => asRows(view, extent));
+    given = (views: readonly View[], of = alone): View[] | null => {
+      const found = views.map((view) => asRows(view, extent, of));
       return found.includes(null) ? null : found as View[];
     };
   if (name === "rows") {
@@ -129,7 +146,7 @@ function rowStepOf(step: Step, extent: Extent): RowStep | null {
   }
   const parts = elementwiseOf(step);
   if (parts) {
-    const inputs = given(parts.inputs), outputs = given(parts.outputs);
+    const inputs = given(parts.inputs, dtypes), outputs = given(parts.outputs);
     if (!inputs || !outputs || parts.program.type !== "f32") return null;
     if (sizeOf(parts.outputs[0].shape) === extent.rows) return null;
     if (!outputs.every(isWide)) return null;
@@ -174,47 +191,60 @@ function rowStepOf(step: Step, extent: Extent): RowStep | null {
   };
 }
 
-function merge(all: Steps, from: number, to: number): boolean {
-  const first = all.list[from]!, second = all.list[to]!, extent = extentOf(second) ?? extentOf(first);
-  if (!extent || first.backend !== second.backend) return false;
-  const a = rowStepOf(first, extent), b = a && rowStepOf(second, extent);
-  if (!a || !b || a.folds.length + b.folds.length === 0 || a.folds.length + b.folds.length > mostFolds) {
-    return false;
-  }
+/**
+ * Both steps as one, what the first gives being read by the second; what is wanted of it besides comes before the second's
+ * outputs. Null where they do not belong together, or would be too much.
+ */
+export function joined(a: RowStep, b: RowStep, isWanted: (view: View) => boolean): RowStep | null {
   const produced = (view: View): Output | undefined =>
     a.outputs.find((out) => out.view.buffer === view.buffer);
-  if (!b.inputs.some(produced)) return false;
+  if (a.folds.length + b.folds.length > mostFolds || !b.inputs.some(produced)) return null;
   // Each place where the second reads what the first writes must be the same element.
   for (const view of b.inputs) {
     const out = produced(view);
-    if (out && !sameView(out.view, view)) return false;
+    if (out && (!sameView(out.view, view) || (view as RowInput).pick)) return null;
   }
-  if (b.outputs.some(({ view }) => produced(view))) return false;
-  if (!mayMove(all, from, to, a.outputs.map(({ view }) => view))) return false;
+  if (b.outputs.some(({ view }) => produced(view))) return null;
   const growing = new Growing(), early = growing.take(a, () => null);
   const late = growing.take(b, (view) => {
     const out = produced(view);
     return out ? early.of(out.value) : null;
   });
   const outputs: Output[] = [
-    ...a.outputs.filter(({ view }) => all.isWantedBeside(valueOf(view), from, to))
-      .map((out) => ({ ...out, value: early.of(out.value) })),
+    ...a.outputs.filter(({ view }) => isWanted(view)).map((out) => ({ ...out, value: early.of(out.value) })),
     ...b.outputs.map((out) => ({ ...out, value: late.of(out.value) })),
   ];
   const { inputs, scalars, folds } = growing, views = outputs.map(({ view }) => view);
-  if (isTangled(inputs, views) || inputs.length + views.length > mostOperands) return false;
-  const buffers = new Set([...inputs, ...views].map(valueOf));
-  if (buffers.size > mostRowBuffers(second.backend)) return false;
-  if (![...inputs, ...views].some(isWide)) return false;
-  // What is stored here is not what a narrow output's expression may see of the row.
-  const program = rowProgram({
+  if (isTangled(inputs, views) || inputs.length + views.length > mostOperands) return null;
+  const roots = [...folds.map(({ value }) => value), ...outputs.map(({ value }) => value)];
+  return nodesOf(roots).length > mostNodes ? null : { inputs, scalars, folds, outputs };
+}
+
+/** The program of a step over rows. */
+export function rowProgramOf({ inputs, scalars, folds, outputs }: RowStep, picks?: RowPicks): RowProgram {
+  return rowProgram({
     inputs: inputs.map(isWide),
     scalars: scalars.length,
     folds,
     outputs: outputs.map(({ value, wide }) => ({ value, wide })),
+    picks,
   });
-  const roots = [...folds.map(({ value }) => value), ...outputs.map(({ value }) => value)];
-  if (nodesOf(roots).length > mostNodes) return false;
+}
+
+function merge(all: Steps, from: number, to: number): boolean {
+  const first = all.list[from]!, second = all.list[to]!, extent = extentOf(second) ?? extentOf(first);
+  if (!extent || first.backend !== second.backend) return false;
+  const a = rowStepOf(first, extent), b = a && rowStepOf(second, extent);
+  if (!a || !b || a.folds.length + b.folds.length === 0) return false;
+  if (!mayMove(all, from, to, a.outputs.map(({ view }) => view))) return false;
+  const both = joined(a, b, (view) => all.isWantedBeside(valueOf(view), from, to));
+  if (!both) return false;
+  const { inputs, scalars, outputs } = both, views = outputs.map(({ view }) => view);
+  const buffers = new Set([...inputs, ...views].map(valueOf));
+  if (buffers.size > mostRowBuffers(second.backend)) return false;
+  if (![...inputs, ...views].some(isWide)) return false;
+  // What is stored here is not what a narrow output's expression may see of the row.
+  const program = rowProgramOf(both);
   all.set(from, null);
   all.set(to, { ...second, operation: operations.get("rows")!, args: [program, inputs, scalars, views] });
   return true;
