@@ -429,6 +429,16 @@ describe("ferrotype train", () => {
     );
     writeFileSync(examples, `${lines(3)}{"prompt": 5}\n`);
     await fails(1, tune("x"), /examples\.jsonl, line 4 has "prompt", expected/);
+    // What the tokenizer has no tokens for, or no row has room for, is named before anything is written.
+    writeFileSync(examples, `${lines(17)}{"prompt": "a", "completion": "日"}\n${lines(2)}`);
+    await fails(1, tune("x"), /examples\.jsonl, line 18: the character "日"/);
+    const long = `{"prompt": "${"the cat ".repeat(9)}", "completion": "sat"}\n`;
+    writeFileSync(examples, lines(18) + long + long);
+    await fails(
+      2,
+      tune("x"),
+      /the 2 examples held out, cut to --block-size 16, nothing is left to learn; take/,
+    );
     assert(!existsSync(at("x")));
   });
 
