@@ -201,7 +201,7 @@ const considered: Record<string, string> = {
   "tokenizer train": "out vocab-size min-frequency force",
   inspect: "",
   run: "input output force device threads max-memory",
-  convert: "dtype calibrate format opset shard-size force",
+  convert: "dtype calibrate format opset contrib-ops shard-size force",
   "tabular train":
     `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,
   "tabular predict": `csv out force ${csvFlags}`,
