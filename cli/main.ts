@@ -11,6 +11,7 @@ import { argv, exit } from "node:process";
 import type { distributed } from "../mod.ts";
 import { CancelledError, DeviceError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
+import { findLauncher } from "../src/platform/mpi_launcher.ts";
 import {
   abandonAll,
   cacheCompiledCode,
@@ -103,7 +104,9 @@ export async function main(args: readonly string[]): Promise<number> {
       await print(help(command));
       return 0;
     }
-    if (command.ranks) ranks = (await import("../mod.ts")).distributed;
+    if (command.ranks === true || (command.ranks && findLauncher() !== null)) {
+      ranks = (await import("../mod.ts")).distributed;
+    }
     const status = await command.run(values, positionals).catch((error) => {
       if (error instanceof OptionError || (error instanceof FormatError && isInner(error.message))) {
         error.message = inFlags(error.message, command);

@@ -18,7 +18,10 @@ import { copyInto, demandTensor, noGrad, tidy } from "../tensor/mod.ts";
 import { DataParallel, type ParallelOptions } from "./data_parallel.ts";
 import { isOnAllRanks } from "./on_all_ranks.ts";
 import { offsetOf, onCpu, wireType } from "./memory.ts";
+import type { Family } from "../models/family.ts";
 import type { Join, Messenger, WireReduction } from "./messenger.ts";
+import { partOf } from "./pipeline.ts";
+import { gatherTexts } from "./texts.ts";
 
 /**
  * How numbers of all ranks become one: their sum, mean, product, largest or smallest.
@@ -310,14 +313,7 @@ export class Distributed {
   async first(f: () => void | Promise<void>): Promise<void> {
     const { messenger } = this;
     if (messenger === null) return await f();
-    if (messenger.rank === 0) {
-      messenger.busy = true;
-      try {
-        await f();
-      } finally {
-        messenger.busy = false;
-      }
-    }
+    if (messenger.rank === 0) await this.patiently(async () => await f());
     messenger.wait(messenger.post({ operation: "barrier" }));
   }
 
@@ -336,6 +332,39 @@ export class Distributed {
    */
   abort(message: string | null): void {
     this.#messenger?.abort(message);
+  }
+
+  /**
+   * What rank 0 says, on all ranks.
+   * @internal
+   */
+  ofFirst(text: string): string {
+    const { messenger } = this;
+    return messenger === null ? text : gatherTexts(messenger, text)[0];
+  }
+
+  /**
+   * Does what takes long on this rank alone, while the others wait for it with patience.
+   * @internal
+   */
+  async patiently<T>(f: () => Promise<T>): Promise<T> {
+    const { messenger } = this;
+    if (messenger === null) return await f();
+    messenger.busy = true;
+    try {
+      return await f();
+    } finally {
+      messenger.busy = false;
+    }
+  }
+
+  /**
+   * A family whose models are this rank's layers of them; the family itself where there is one rank.
+   * @internal
+   */
+  part<C extends object>(family: Family<C>): Family<C> {
+    const { messenger } = this;
+    return messenger === null ? family : partOf(family, messenger);
   }
 
   /**

@@ -4,6 +4,7 @@
  * @module
  */
 import { demandNoMore } from "../core/demand.ts";
+import { OptionError } from "../core/errors.ts";
 import { gpt2Family } from "../models/gpt2/family.ts";
 import { type GPT2Config, GPT2Model } from "../models/mod.ts";
 import type { Embedding, LayerNorm, LayerOptions, Linear } from "../nn/mod.ts";
@@ -85,6 +86,9 @@ export class GPT2 extends TextModel<GPT2Model> {
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
     demandNoMore(arguments, 2, "load");
     const given = checkLoad("GPT2.load", options);
+    if ((given.distributed?.size ?? 1) > 1) {
+      throw new OptionError("GPT2.load: distributed splits what CausalLM.load makes; load it with that");
+    }
     return await loadFromFolder(
       await openModel(where, given),
       gpt2Family,

@@ -233,13 +233,15 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
   override through(ids: Tensor, place: Place, depth?: number): Tensor {
     demandNoMore(arguments, 3, "through");
     const { embdPdrop } = this.config, dtype = autocastDType();
-    const tokens = toDType(this.wte.forward(ids), dtype);
-    const positions = toDType(this.wpe.forward(place.positions()), dtype);
-    let x = dropout(add(tokens, positions), embdPdrop, this.training);
+    let x = this.begin(ids, () => {
+      const tokens = toDType(this.wte.forward(ids), dtype);
+      const positions = toDType(this.wpe.forward(place.positions()), dtype);
+      return dropout(add(tokens, positions), embdPdrop, this.training);
+    });
     this.h.slice(0, depth).forEach((block, i) =>
       x = this.layer(x, place, [], (x, place) => block.forward(x, place.attend(i)))
     );
-    return this.ln_f.forward(x);
+    return this.end(x, (x) => this.ln_f.forward(x));
   }
 
   /**
@@ -249,6 +251,6 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
    */
   override logits(hidden: Tensor): Tensor {
     demandNoMore(arguments, 1, "logits");
-    return this.lm_head?.forward(hidden) ?? linear(hidden, this.wte.weight);
+    return this.end(hidden, (x) => this.lm_head?.forward(x) ?? linear(x, this.wte.weight));
   }
 }
