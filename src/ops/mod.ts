@@ -30,6 +30,7 @@ export * from "./einsum.ts";
 export * from "./elementwise.ts";
 export * from "./functions.ts";
 export * from "./index.ts";
+export * from "./index_put.ts";
 export * from "./inverse.ts";
 export * from "./join.ts";
 export * from "./losses.ts";
@@ -40,6 +41,7 @@ export * from "./methods/products.ts";
 export * from "./methods/reduce.ts";
 export * from "./methods/views.ts";
 export * from "./norm.ts";
+export * from "./pool.ts";
 export {
   defaultGenerator,
   manualSeed,
@@ -52,6 +54,7 @@ export {
   uniform,
 } from "./random.ts";
 export * from "./reduce.ts";
+export { interpolate, type InterpolateOptions } from "./resample.ts";
 export { toDType } from "./row.ts";
 export { sampleLogits, type SampleLogitsOptions } from "./sample.ts";
 export * from "./softmax.ts";

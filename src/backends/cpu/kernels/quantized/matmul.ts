@@ -110,7 +110,7 @@ export function matmulQuantized(
   write(engine, args, arg.blockTilesArg, method.tileRows * Math.ceil(rows / rowBlocks / method.tileRows));
   write(engine, args, arg.blockPanelsArg, blockPanels);
   write(engine, args, arg.columnBlocksArg, columnBlocks);
-  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(60_000 / (work * blockPanels))));
+  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(50_000 / (work * blockPanels))));
   engine.heap.release(bytes);
 }
 
