@@ -137,7 +137,7 @@ export class Tensor extends ProductMethods {
     });
   }
 
-  /** The same memory without a tape: gradients stop here. */
+  /** The same memory in the same shape without a tape: gradients stop here. */
   detach(): Tensor {
     demandNoMore(arguments, 0, "detach");
     return detach(this);
