@@ -175,20 +175,22 @@ export function randomConfig(family: string, seed: number): Config {
     };
   }
   if (family === "qwen3_next" || family === "qwen3_5_text") {
-    const nk = pick(1, 2, 3), whole = { partial_rotary_factor: headDim === 4 ? 0.5 : pick(0.25, 0.5, 1) };
+    const nk = pick(1, 2, 3),
+      wide = pick(4, 5, 8),
+      whole = { partial_rotary_factor: headDim === 4 ? 0.5 : pick(0.25, 0.5, 1) };
     const parameters = rope.rope_parameters as Config | undefined;
     return {
       ...common,
       ...parameters ? { rope_parameters: { ...parameters, ...whole, mrope_section: [1, 1, 0] } } : whole,
       num_key_value_heads: groups,
       head_dim: headDim,
-      hidden_act: act,
-      ...pick({}, { attention_bias: true }),
+      hidden_act: pick(act, "silu"),
+      ...pick({}, {}, { attention_bias: true }),
       rms_norm_eps: pick(1e-6, 1e-3),
       linear_num_key_heads: nk,
-      linear_num_value_heads: nk * pick(1, 2),
-      linear_key_head_dim: pick(2, 4, 5),
-      linear_value_head_dim: pick(3, 4),
+      linear_num_value_heads: nk * pick(1, 2, 3),
+      linear_key_head_dim: wide,
+      linear_value_head_dim: pick(3, wide, wide),
       ...pick({}, { linear_conv_kernel_dim: 1 }, { linear_conv_kernel_dim: 2 }),
       ...pick<Config>({ full_attention_interval: 2 }, {
         layer_types: ["linear_attention", "linear_attention", "full_attention"],

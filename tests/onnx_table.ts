@@ -12,6 +12,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { text } from "../src/core/kinds.ts";
+import type { NoGradient } from "../src/onnx/call.ts";
 import { operators } from "../src/onnx/operators/table.ts";
 import { readTask } from "../tools/task.ts";
 import { repository } from "./_data.ts";
@@ -27,6 +28,18 @@ if ("skip" in suite) {
   console.error(suite.skip);
   process.exit(1);
 }
+
+/** Why no gradient flows through an operator, for the page. */
+const reasons: Record<NoGradient, string> = {
+  truth: "gives truth values",
+  positions: "gives positions",
+  integers: "whole numbers in or out",
+  texts: "reads or writes texts",
+  sizes: "looks at sizes or reads its numbers into one",
+  fixed: "of attributes and sizes alone",
+  random: "random numbers",
+  flat: "flat but for its steps",
+};
 
 const parts = ["node", "simple", "pytorch-operator", "pytorch-converted"], sums: string[] = [];
 const failures: string[] = [], tried = new Map<string, { passed: number; all: number }>();
@@ -49,10 +62,10 @@ console.log(said.join("\n"));
 
 if (only === undefined) {
   const rows = Object.entries(operators).flatMap(([domain, table]) =>
-    Object.entries(table).sort(([a], [b]) => a < b ? -1 : 1).map(([name, { since, discrete }]) => {
+    Object.entries(table).sort(([a], [b]) => a < b ? -1 : 1).map(([name, { since, noGradient }]) => {
       const full = domain ? `${domain}.${name}` : name, count = tried.get(full);
       return `| ${full} | ${since.join(", ")} | ${count ? `${count.passed} of ${count.all}` : "–"} | ${
-        discrete ? "none" : "yes"
+        noGradient ? `none: ${reasons[noGradient]}` : "yes"
       } |`;
     })
   );

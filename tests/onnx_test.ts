@@ -107,6 +107,15 @@ describe("ONNX's own tests", { skip }, () => {
     assertEquals(wrong, []);
     assert(passed + Object.keys(known).length >= names.length, `${passed} of ${names.length}`);
   });
+
+  it("of gradients of a graph pass", async () => {
+    const suite = findSuite(process.env.FERROTYPE_ONNX_TESTS) as { folder: string };
+    const names = suiteTests(suite.folder, "simple").filter((name) => name.includes("gradient"));
+    assert(names.length >= 2);
+    for (const name of names) {
+      assertEquals(await runSuiteTest(join(suite.folder, "simple", name)), null, name);
+    }
+  });
 });
 
 describe("an ONNX model", () => {

@@ -117,6 +117,37 @@ async function greedy(
   return made;
 }
 
+/** Texts of unequal length in one batch, in three pieces: what each gives alone, which is returned. */
+async function padded(run: Run, model: CausalLM): Promise<number[]> {
+  const texts = [[3, 1, 4, 1, 5, 9], [2, 7, 1]], longest = 6;
+  const rows = texts.map((text) => [...new Array<number>(longest - text.length).fill(0), ...text]);
+  const mask = texts.map((text) => rows[0].map((_, i) => Number(i >= longest - text.length)));
+  const places = mask.map((row) =>
+    row.map((_, i) => Math.max(0, row.slice(0, i + 1).reduce((a, b) => a + b) - 1))
+  );
+  const pieces: Tensor[] = [];
+  let cache = past(model, texts.length);
+  for (const [from, to] of [[0, 4], [4, 5], [5, 6]]) {
+    const part = (rows: number[][]): Tensor => ids(rows.map((row) => row.slice(from, to)));
+    const results = await run({
+      input_ids: part(rows),
+      attention_mask: ids(mask.map((row) => row.slice(0, to))),
+      position_ids: part(places),
+      ...cache,
+    });
+    pieces.push(results.logits);
+    cache = next(results);
+  }
+  const joined = concat(pieces, 1), all: number[] = [];
+  for (const [i, text] of texts.entries()) {
+    const want = await model.forward([text]).data(),
+      got = await joined.slice([i, i + 1], [longest - text.length, null]).data();
+    for (let j = 0; j < want.length; j++) assert(Math.abs(Number(want[j]) - Number(got[j])) < 1e-3);
+    all.push(...Array.from(got as Float32Array));
+  }
+  return all;
+}
+
 describe("language models as ONNX", () => {
   const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-text-"));
   for (const [name, dir] of width(folders, [folders[0], folders[5]])) {
@@ -205,31 +236,7 @@ describe("language models as ONNX", () => {
     const path = join(folder, "padded.onnx");
     await exportOnnx(model, path);
     using graph = await Onnx.load(path);
-    const texts = [[3, 1, 4, 1, 5, 9], [2, 7, 1]], longest = 6;
-    const padded = texts.map((text) => [...new Array<number>(longest - text.length).fill(0), ...text]);
-    const mask = texts.map((text) => padded[0].map((_, i) => Number(i >= longest - text.length)));
-    const places = mask.map((row) =>
-      row.map((_, i) => Math.max(0, row.slice(0, i + 1).reduce((a, b) => a + b) - 1))
-    );
-    const pieces: Tensor[] = [];
-    let cache = past(model, 2);
-    for (const [from, to] of [[0, 4], [4, 5], [5, 6]]) {
-      const part = (rows: number[][]): Tensor => ids(rows.map((row) => row.slice(from, to)));
-      const results = await graph.run({
-        input_ids: part(padded),
-        attention_mask: ids(mask.map((row) => row.slice(0, to))),
-        position_ids: part(places),
-        ...cache,
-      }) as Record<string, Tensor>;
-      pieces.push(results.logits);
-      cache = next(results);
-    }
-    const all = concat(pieces, 1);
-    for (const [i, text] of texts.entries()) {
-      const want = await model.forward([text]).data(),
-        got = await all.slice([i, i + 1], [longest - text.length, null]).data();
-      for (let j = 0; j < want.length; j++) assert(Math.abs(Number(want[j]) - Number(got[j])) < 1e-4);
-    }
+    await padded(async (inputs) => await graph.run(inputs) as Record<string, Tensor>, model);
   });
 
   it("opset 23 has attention, norms and rotary positions as one operator each", async () => {
@@ -260,6 +267,54 @@ describe("language models as ONNX", () => {
     const text = (await model.completion([5, 3, 1], { maxNewTokens: 5, temperature: 0 })).ids;
     assertEquals(await greedy(run, model, [5, 3, 1], 5), [...text]);
   });
+
+  /** In blocks and with attention in one, what each step gives is what the model gives where nothing else is rounded. */
+  for (
+    const [name, dtype, opsetVersion] of width(
+      [["qwen2", "q4", 18], ["gpt2-tiny", "q8", 23], ["gemma2", "q8", 18], ["mistral", "q4", 23], [
+        "phi3",
+        undefined,
+        18,
+      ]] as const,
+      [["qwen2", "q4", 18]] as const,
+    )
+  ) {
+    it(`${name} by operators of ONNX Runtime's own, ${dtype ?? "f32"}, opset ${opsetVersion}`, async () => {
+      const dir = folders.find(([own]) => own === name)![1], path = join(folder, "contrib.onnx");
+      using model = await CausalLM.load(dir, {
+        device: "reference",
+        onWarning: () => {},
+        ...dtype ? { dtype } : {},
+      });
+      await exportOnnx(model, path, { contribOps: true, opsetVersion });
+      const { operators } = await inspectOnnx(path);
+      using cache = model.createCache(1, 1);
+      const isEven = cache.layers[0].keys.shape[3] % 8 === 0;
+      assertEquals(operators["com.microsoft.GroupQueryAttention"], isEven ? model.layers : undefined);
+      assertEquals(Boolean(operators["com.microsoft.MatMulNBits"]), dtype !== undefined);
+      const random = new Generator(opsetVersion), count = 5;
+      const prompt = Array.from({ length: 6 }, () => Math.floor(random.uniform() * model.vocabSize));
+      const want: number[] = [];
+      for (let i = 0; i < count; i++) {
+        const data = await model.forward([[...prompt, ...want]], { lastOnly: true }).data() as Float32Array;
+        want.push(data.indexOf(Math.max(...data)));
+      }
+      using graph = await Onnx.load(path);
+      const own: Run = async (inputs) => await graph.run(inputs) as Record<string, Tensor>;
+      assertEquals(await greedy(own, model, prompt, count), want);
+      const batch = await padded(own, model);
+      if (!runtime) return;
+      const theirs = await byRuntime(path);
+      try {
+        assertEquals(await greedy(theirs.run, model, prompt, count), want, "by ONNX Runtime");
+        (await padded(theirs.run, model)).forEach((x, i) =>
+          assert(Math.abs(x - batch[i]) < 2e-3, `${x}, not ${batch[i]}`)
+        );
+      } finally {
+        await theirs.release();
+      }
+    });
+  }
 
   it("blocks of q8 are written as the floats that they stand for", async () => {
     using model = await CausalLM.load(dataPath("families", "qwen2"), {
@@ -320,11 +375,24 @@ describe("language models as ONNX", () => {
       OptionError,
       "args has no effect",
     );
+    await assertRejects(
+      () => exportOnnx((x: Tensor) => x.add(1), path, { args: [zeros([1])], contribOps: true }),
+      OptionError,
+      "contribOps has no effect",
+    );
     await assertRejects(() => exportOnnx(model, path, { opsetVersion: 17 }), OptionError, "18 to 23");
     for (
       const [args, message] of [
         [["convert", dataPath("gpt2-tiny", "model.safetensors"), path], /a model's folder or a GGUF/],
-        [["convert", dataPath("gpt2-tiny"), path, "--dtype", "q8"], /--dtype q8 is none of/],
+        [["convert", dataPath("gpt2-tiny"), path, "--dtype", "q8"], /--dtype q8 is none of.*--contrib-ops/],
+        [
+          ["convert", dataPath("gpt2-tiny"), path, "--dtype", "q4_k", "--contrib-ops"],
+          /--dtype q4_k is none of/,
+        ],
+        [
+          ["convert", dataPath("gpt2-tiny"), join(folder, "x.gguf"), "--contrib-ops"],
+          /--contrib-ops is for ONNX/,
+        ],
         [["convert", dataPath("gpt2-tiny"), path, "--shard-size", "1MB"], /--shard-size is for safetensors/],
         [["convert", dataPath("gpt2-tiny"), path, "--format", "onnx"], /--format makes a folder/],
         [["convert", dataPath("gpt2-tiny"), join(folder, "x.gguf"), "--opset", "18"], /--opset is for ONNX/],
@@ -333,6 +401,16 @@ describe("language models as ONNX", () => {
       await fails(2, args, message);
     }
     assert(!existsSync(path));
+  });
+
+  it("the command writes blocks and attention in one", async () => {
+    const path = join(folder, "command.onnx");
+    await output(["convert", dataPath("families", "mistral"), path, "--dtype", "q4", "--contrib-ops"]);
+    const { operators, opsets } = await inspectOnnx(path);
+    assertEquals(opsets["com.microsoft"], 1);
+    assert(
+      operators["com.microsoft.MatMulNBits"] > 0 && operators["com.microsoft.GatherBlockQuantized"] === 1,
+    );
   });
 
   it("is removed", () => rmSync(folder, { recursive: true }));

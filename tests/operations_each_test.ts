@@ -128,6 +128,13 @@ const cases: Readonly<Record<OperationName, Case>> = {
     });
     return [f(rows(device))];
   },
+  matmulRows: (device) => {
+    const w = keep(made([24, 20], 3, device));
+    using f = compile((x: Tensor) => matmul(layerNorm(x, 24, weight(device), weight(device)), w));
+    const results = [f(made([3, 24], 4, device)), f(made([3, 24], 5, device))];
+    w.dispose();
+    return results;
+  },
   pack: packed,
   matmulPacked: packed,
   quantize: (device) => {

@@ -38,6 +38,7 @@ async function wayOf(
   dtype: string | undefined,
   hasShards: boolean,
   format: string | undefined,
+  hasContribOps: boolean,
 ): Promise<Way> {
   const isFolder = await isDirectory(from), toGguf = /\.gguf$/i.test(to) && !await isDirectory(to);
   const fromGguf = !isFolder && await isGguf(from),
@@ -51,8 +52,14 @@ async function wayOf(
     if (hasShards) {
       throw new UsageError("convert: --shard-size is for safetensors; ONNX is written as one file");
     }
-    if (dtype !== undefined && !["f32", "f16", "bf16"].includes(dtype)) {
-      throw new UsageError(`convert: --dtype ${dtype} is none of f32, f16, bf16, which ONNX is written in`);
+    if (
+      dtype !== undefined && !["f32", "f16", "bf16", ...hasContribOps ? ["q8", "q4"] : []].includes(dtype)
+    ) {
+      throw new UsageError(
+        `convert: --dtype ${dtype} is none of f32, f16, bf16, which ONNX is written in${
+          dtype === "q8" || dtype === "q4" ? "; with --contrib-ops it is, for ONNX Runtime" : ""
+        }`,
+      );
     }
     return isOnnxFile ? "ONNX" : "ONNX folder";
   }
@@ -172,9 +179,13 @@ async function copyOnnx(
   to: string,
   dtype: string | undefined,
   opset: number | undefined,
+  contribOps: boolean,
 ): Promise<Copied> {
   using model = await CausalLM.load(from, { onWarning, ...dtype ? { dtype: dtype as DType } : {} });
-  await exportOnnx(model, to, opset === undefined ? {} : { opsetVersion: opset });
+  await exportOnnx(model, to, {
+    ...opset === undefined ? {} : { opsetVersion: opset },
+    ...contribOps ? { contribOps } : {},
+  });
   const path = /\.onnx$/i.test(to) ? to : `${to}/onnx/model.onnx`;
   const { tensors } = await inspectOnnx(path);
   return {
@@ -212,6 +223,10 @@ export const convert: Command = {
       kind: whole(18, 23),
       help: "of ONNX: the version of its operators, 18 to 23 (default 18); 23 has attention in one",
     },
+    "contrib-ops": {
+      help:
+        "of ONNX: use ONNX Runtime's own operators (com.microsoft): q8 and q4 as they are, attention with its cache in one",
+    },
     "shard-size": { value: "SIZE", kind: size, help: "largest file, such as 500MB (default: one file)" },
     force: { help: "replace what is at OUT already; without it that is refused" },
   },
@@ -230,10 +245,13 @@ export const convert: Command = {
       ...(shardSize === undefined ? {} : { shardSize }),
     };
     const format = values.text("format"), opset = values.number("opset");
-    const way = await wayOf(from, to, dtype, shardSize !== undefined, format);
-    if (opset !== undefined && way !== "ONNX" && way !== "ONNX folder") {
+    const contribOps = values.flag("contrib-ops");
+    const way = await wayOf(from, to, dtype, shardSize !== undefined, format, contribOps);
+    if ((opset !== undefined || contribOps) && way !== "ONNX" && way !== "ONNX folder") {
       throw new UsageError(
-        "convert: --opset is for ONNX; name a file that ends in .onnx, or give --format onnx",
+        `convert: --${
+          contribOps ? "contrib-ops" : "opset"
+        } is for ONNX; name a file that ends in .onnx, or give --format onnx`,
       );
     }
     if (format !== undefined && way === "ONNX") {
@@ -257,7 +275,7 @@ export const convert: Command = {
       : way === "file"
       ? await copyFile(from, to, options)
       : way === "ONNX" || way === "ONNX folder"
-      ? await copyOnnx(from, to, dtype, opset)
+      ? await copyOnnx(from, to, dtype, opset, contribOps)
       : await copyGguf(from, to, dtype);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });

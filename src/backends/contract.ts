@@ -334,4 +334,23 @@ export interface Kernels {
     scalars: readonly number[],
     outputs: readonly View[],
   ): void;
+  /**
+   * A product of few rows whose left operand is the first output of a program over rows, wide: out [rows, n] =
+   * epilogue(that [rows, length] · b [length, n]), b as in `matmul`. What else the program has as `outputs` (f32) is stored
+   * besides; nothing that is written is memory of something that is read. Inputs (f32, f16 or bf16) that the program picks are
+   * tables [size, length], and `indices` [rows, 1] are what its positions are computed of. Only what
+   * {@link Kernels.fitsMatmulRows} allows.
+   */
+  matmulRows?(
+    program: RowProgram,
+    inputs: readonly View[],
+    scalars: readonly number[],
+    indices: readonly View[],
+    outputs: readonly View[],
+    b: View,
+    out: View,
+    epilogue?: Epilogue,
+  ): void;
+  /** Whether {@link Kernels.matmulRows} takes this, and does it in one go. Nothing is read or written. */
+  fitsMatmulRows?(...args: Parameters<NonNullable<Kernels["matmulRows"]>>): boolean;
 }

@@ -16,6 +16,7 @@ import { counted, show } from "../core/show.ts";
 import { concat, empty, mul, slice, type Tensor } from "../ops/mod.ts";
 import { copyInto, demandTensor, noGrad, tidy } from "../tensor/mod.ts";
 import { DataParallel, type ParallelOptions } from "./data_parallel.ts";
+import { isOnAllRanks } from "./on_all_ranks.ts";
 import { offsetOf, onCpu, wireType } from "./memory.ts";
 import type { Join, Messenger, WireReduction } from "./messenger.ts";
 
@@ -62,15 +63,6 @@ export interface BroadcastOptions {
 const initOptions: OptionTable<InitOptions> = { timeout: kinds.number({ from: 1, to: 86_400 }) };
 const reduceOptions: OptionTable<ReduceOptions> = { op: kinds.oneOf("sum", "avg", "product", "max", "min") };
 const broadcastOptions: OptionTable<BroadcastOptions> = { src: kinds.whole(0) };
-
-/** Errors that every rank throws at the same time: one of them need speak. */
-const common = new WeakSet<object>();
-
-/** Marks an error as thrown on all ranks. */
-export function onAllRanks<E extends Error>(error: E): E {
-  common.add(error);
-  return error;
-}
 
 /**
  * The processes that were started together. There is one, `distributed`.
@@ -151,7 +143,7 @@ export class Distributed {
    * @internal
    */
   isCommon(error: unknown): boolean {
-    return typeof error === "object" && error !== null && common.has(error);
+    return typeof error === "object" && error !== null && isOnAllRanks(error);
   }
 
   /**

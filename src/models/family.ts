@@ -47,6 +47,8 @@ export interface Family<C = unknown, N extends CausalNetwork = CausalNetwork> {
   readonly type: string;
   /** Its name in messages. */
   readonly title: string;
+  /** The `model_type` of a model of texts and images whose language model this is. */
+  readonly outer?: string;
   /**
    * Reads the value of a config.json, with `changes` (in camelCase) in place of what it says. `warn` hears of fields that are
    * nearly others; default: `console.warn`.

@@ -2,13 +2,17 @@
  * A GGUF's notes and names, as the families know them: what `config.json` would say, and which tensor a parameter is.
  *
  * llama.cpp's converter changes some weights, which is undone here: rows of queries and keys of `llama` lie in pairs where
- * Hugging Face has halves, GPT-NeoX's queries, keys and values lie apart, and Gemma's norms are written as 1 + w.
+ * Hugging Face has halves, GPT-NeoX's queries, keys and values lie apart, and norms of Gemma and of Qwen's delta networks are written
+ * as 1 + w.
  *
  * @module
  */
 import { FormatError } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
 import type { GgufValue } from "../files/gguf/mod.ts";
+import { mostLayers } from "./decoder/fields.ts";
+import type { Qwen3NextConfig } from "./qwen3_next/config.ts";
+import { deltaJson, deltaWeight } from "./qwen3_next/gguf.ts";
 
 type Notes = ReadonlyMap<string, GgufValue>;
 
@@ -24,11 +28,20 @@ export interface GgufWeight {
   readonly transposed?: boolean;
   /** Whether the tensor leaves out the parameter's middle dim, of 1. */
   readonly flat?: boolean;
+  /** Column i of the parameter is column `order(i)` of the tensor; `run` columns each stay side by side. */
+  readonly columns?: { readonly order: (column: number) => number; readonly run: number };
+  /** Another tensor, whose rows come behind the `from` of this one. */
+  readonly rest?: { readonly name: string; readonly from: number };
+  /** What values of the tensor are as those of the parameter, and back. */
+  readonly map?: { readonly to: (x: number) => number; readonly back: (x: number) => number };
 }
 
-/** The shape of the tensor that a parameter of `shape` is. */
-export function ggufShape(shape: Shape, { flat, transposed }: GgufWeight): Shape {
-  return flat ? [shape[0], shape[2]] : transposed ? [...shape].reverse() : shape;
+/** The tensors that a parameter of `shape` is, by name: one, or two whose rows it has. */
+export function ggufShapes(shape: Shape, { name, flat, transposed, rest }: GgufWeight): [string, Shape][] {
+  const whole = flat ? [shape[0], shape[2]] : transposed ? [...shape].reverse() : shape;
+  if (!rest) return [[name, whole]];
+  const [rows, ...others] = whole;
+  return [[name, [rest.from, ...others]], [rest.name, [rows - rest.from, ...others]]];
 }
 
 /** Architectures, and the family that each is. */
@@ -46,7 +59,12 @@ const architectures: Readonly<Record<string, string>> = {
   gemma3: "gemma3_text",
   gptneox: "gpt_neox",
   lfm2: "lfm2",
+  qwen35: "qwen3_5_text",
+  qwen3next: "qwen3_next",
 };
+
+/** Families of gated delta networks. */
+const isDelta = (family: string): boolean => family === "qwen3_next" || family === "qwen3_5_text";
 
 /** Architectures whose queries and keys are turned in pairs of neighbours: their rows lie otherwise than in Hugging Face's files. */
 const inPairs: ReadonlySet<string> = new Set(["llama", "granite", "smollm3"]);
@@ -112,7 +130,7 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     max_position_embeddings: note("context_length"),
     hidden_size: note("embedding_length"),
     intermediate_size: note("feed_forward_length"),
-    num_hidden_layers: note("block_count"),
+    num_hidden_layers: layersOf(note),
     num_attention_heads: note("attention.head_count"),
     num_key_value_heads: note("attention.head_count_kv"),
     rms_norm_eps: note("attention.layer_norm_rms_epsilon"),
@@ -152,6 +170,17 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     json.conv_L_cache = note("shortconv.l_cache");
     json.block_auto_adjust_ff_dim = false;
   }
+  if (isDelta(family)) {
+    const layers = Math.min(Number(json.num_hidden_layers) || 0, mostLayers + 1);
+    Object.assign(json, deltaJson(note, Math.max(0, Math.floor(layers))));
+    if (typeof json.num_key_value_heads === "object" && json.num_key_value_heads !== null) {
+      json.num_key_value_heads = Array.from(json.num_key_value_heads as ArrayLike<unknown>).find((n) =>
+        n !== 0
+      );
+    }
+    json.partial_rotary_factor ??= 1;
+    json.attention_bias = names.some((name) => name.endsWith("attn_q.bias"));
+  }
   const pattern = note("attention.sliding_window_pattern");
   if (typeof pattern === "number") json.sliding_window_pattern = pattern;
   else if (Array.isArray(pattern)) {
@@ -175,6 +204,12 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     };
   } else if (original !== undefined) json.original_max_position_embeddings = original;
   return known(json);
+}
+
+/** Layers, but for those behind them that guess further tokens. */
+function layersOf(note: (name: string) => unknown): unknown {
+  const all = note("block_count"), guessing = note("nextn_predict_layers");
+  return typeof all === "number" && typeof guessing === "number" ? all - guessing : all;
 }
 
 /** Every token that ends a text, or a turn of it. */
@@ -249,10 +284,16 @@ export function ggufWeight(parameter: string, config: unknown, architecture: str
 
 function decoderWeight(parameter: string, config: Layout, architecture: string): GgufWeight {
   const { family, normPlacement, headDim, heads } = config;
+  const delta = /^model\.layers\.(\d+)\.linear_attn\.(.*)$/.exec(parameter);
+  if (delta) {
+    const found = deltaWeight(delta[2], config as Layout & Qwen3NextConfig, delta[1]);
+    if (found) return found;
+  }
   const dot = parameter.lastIndexOf("."), path = parameter.slice(0, dot), kind = parameter.slice(dot + 1);
   const inLayer = /^(?:model|gpt_neox)\.layers\.(\d+)\.(.*)$/.exec(path);
   // Families with norms behind a branch call the one behind attention what others call the one before the MLP.
-  const isBehind = inLayer?.[2] === "post_attention_layernorm" && normPlacement !== "pre";
+  const isBehind = inLayer?.[2] === "post_attention_layernorm" &&
+    (normPlacement !== "pre" || isDelta(family));
   const theirs = !inLayer
     ? otherNames[path]
     : isBehind
@@ -282,7 +323,9 @@ function decoderWeight(parameter: string, config: Layout, architecture: string):
     };
   }
   if (theirs === "shortconv.conv" && kind === "weight") return { name, flat: true };
-  return /^gemma/.test(family) && theirs.endsWith("norm") ? { name, plus: -1 } : { name };
+  return (/^gemma/.test(family) || isDelta(family)) && theirs.endsWith("norm")
+    ? { name, plus: -1 }
+    : { name };
 }
 
 const gpt2Names: Readonly<Record<string, string>> = {

@@ -25,6 +25,7 @@ import { type Lfm2Config, lfm2Config } from "./lfm2/config.ts";
 import { Lfm2Model } from "./lfm2/model.ts";
 import { llamaConfig } from "./llama/config.ts";
 import { mistralConfig } from "./mistral/config.ts";
+import { nestedText, outerNames } from "./nested.ts";
 import { olmo2Config } from "./olmo2/config.ts";
 import { phi3Config } from "./phi3/config.ts";
 import { qwen2Config } from "./qwen2/config.ts";
@@ -102,7 +103,7 @@ export const familyNames: readonly string[] = [...families.keys()];
 export function familyOf(type: unknown, where: string): Family {
   const found = typeof type === "string" ? families.get(type) : undefined;
   if (found) return found;
-  const near = typeof type === "string" ? nearest(type, familyNames) : null;
+  const near = typeof type === "string" ? nearest(type, [...familyNames, ...outerNames]) : null;
   throw new FormatError(
     `${where}: model_type is ${JSON.stringify(type) ?? "missing"}, which is not read here; ${
       near ? `the nearest of those there are is "${near}"` : `these are: ${familyNames.join(", ")}`
@@ -110,9 +111,21 @@ export function familyOf(type: unknown, where: string): Family {
   );
 }
 
-/** What says which family a config.json is of: `model_type`, or else the class that `architectures` names. */
+/**
+ * What says which family a config.json is of: `model_type`, or else the class that `architectures` names. One of a model of texts and
+ * images is of the family of its language model, which reads that from it.
+ */
 export function familyOfConfig(json: Readonly<Record<string, unknown>>, where: string): Family {
   demandRecord("config.json", json, where, "an object");
+  const text = nestedText(json, where);
+  if (text) {
+    const family = familyOf(text.json.model_type, text.where);
+    return {
+      ...family,
+      outer: text.outer,
+      parse: (_, _where, changes, warn) => family.parse(text.json, text.where, changes, warn),
+    };
+  }
   const { model_type: type, architectures } = json;
   if (type !== undefined || !Array.isArray(architectures)) return familyOf(type ?? oldest.type, where);
   const plain = (name: string): string => name.toLowerCase().replace(/_|text$/g, "");

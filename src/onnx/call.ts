@@ -24,6 +24,8 @@ export interface Surroundings {
   readonly tensor: (t: TensorMessage) => Promise<Value>;
   /** What the run may spend. */
   readonly budget: Budget;
+  /** The value `name` that nodes before this one of the same graph give, computed anew from values of these names. */
+  readonly replay: (name: string, given: ReadonlyMap<string, Value>) => Promise<Value>;
   /** Who holds what the node makes in more than one turn. */
   readonly holders: () => Holders;
 }
@@ -226,14 +228,20 @@ export function nodeName(node: NodeMessage): string {
   return `node "${node.name || node.outputs[0] || "?"}" (${operator})`;
 }
 
+/**
+ * Why no gradient flows through an operator: it gives truth values, positions, whole numbers, texts, sizes of what it is
+ * given, numbers that follow from attributes and sizes alone, random numbers, or a function that is flat but for its steps.
+ */
+export type NoGradient = "truth" | "positions" | "integers" | "texts" | "sizes" | "fixed" | "random" | "flat";
+
 /** How an operator runs. */
 export interface Operator {
   /** The opset versions at which it changed, the first the one that it came with. */
   readonly since: readonly number[];
   /** Inputs whose elements decide on shapes: they are read into JavaScript first. "all" is every tensor. */
   readonly host?: readonly number[] | "all";
-  /** Whether no gradient flows through it. */
-  readonly discrete?: boolean;
+  /** Why no gradient flows through it; left out where one does. */
+  readonly noGradient?: NoGradient;
   /** Whether it may wait: for a graph that it runs, for values that it reads. */
   readonly waits?: boolean;
   readonly run: (call: Call) => Results | Promise<Results>;

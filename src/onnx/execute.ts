@@ -117,7 +117,7 @@ export async function runBody(
     for (let i = 0; i < body.nodes.length; i++) {
       const node = body.nodes[i];
       await context.budget.step().catch((cause) => Promise.reject(inNode(cause, node)));
-      const values = await runNode(node, scope, context, depth);
+      const values = await runNode(body, i, scope, context, depth);
       for (const value of values) if (value) holders.hold(value);
       values.forEach((value, k) => {
         const name = node.outputs[k];
@@ -171,13 +171,30 @@ export function graphBody(graph: GraphMessage): Body {
   return body;
 }
 
+/** The nodes before `end` from which `name` follows, where `given` names are known. */
+function nodesFor(
+  name: string,
+  nodes: readonly NodeMessage[],
+  end: number,
+  given: ReadonlySet<string>,
+): NodeMessage[] {
+  const needed = new Set([name]), found: NodeMessage[] = [];
+  for (let i = end - 1; i >= 0; i--) {
+    if (!nodes[i].outputs.some((output) => output && needed.has(output) && !given.has(output))) continue;
+    found.push(nodes[i]);
+    for (const use of usesOf(nodes[i])) if (!given.has(use)) needed.add(use);
+  }
+  return found.reverse();
+}
+
 async function runNode(
-  node: NodeMessage,
+  body: Body,
+  at: number,
   scope: Scope,
   context: Run,
   depth: number,
 ): Promise<(Value | null)[]> {
-  const { budget } = context;
+  const { budget } = context, node = body.nodes[at];
   const inputs = node.inputs.map((name) => {
     if (name === "") return null;
     const value = find(scope, name);
@@ -202,6 +219,13 @@ async function runNode(
       // A turn of a loop is a step, whether or not there is a node in it.
       await context.budget.step();
       return await runBody(graphBody(graph), names, context, scope, depth + 1);
+    },
+    replay: async (name, values) => {
+      const nodes = nodesFor(name, body.nodes, at, new Set(values.keys()));
+      if (nodes.length === 0 && !values.has(name)) {
+        throw new FormatError(`${nodeName(node)}: nothing before it in its graph gives "${name}"`);
+      }
+      return (await runBody({ nodes, outputs: [name] }, values, context, scope, depth + 1))[0];
     },
     budget: context.budget,
     holders: () =>

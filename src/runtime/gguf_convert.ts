@@ -24,8 +24,9 @@ import {
 } from "../files/gguf/mod.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
-import { ggufArchitecture, ggufShape, ggufWeight } from "../models/gguf.ts";
+import { ggufArchitecture, ggufShapes, ggufWeight } from "../models/gguf.ts";
 import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
+import { nestedText } from "../models/nested.ts";
 import { familyOfConfig } from "../models/registry.ts";
 import { isHttp, stat, writeFileAtomic } from "../platform/platform.ts";
 import { openGguf } from "./gguf.ts";
@@ -92,7 +93,7 @@ function tellSmaller(
 /** What is held as f32 whatever is asked for, as llama.cpp wants it: vectors, norms, taps, and positions. */
 function isPlain(name: string, shape: Shape): boolean {
   return shape.length < 2 || !name.endsWith(".weight") ||
-    /(?:_norm|^position_embd|\.shortconv\.conv)\.weight$/.test(name);
+    /(?:_norm|^position_embd|\.shortconv\.conv|\.ssm_conv1d)\.weight$/.test(name);
 }
 
 /** What a tensor is asked to be, by its name. */
@@ -131,22 +132,29 @@ function described(
   const config = family.parse(json, configName, {}, warn),
     offered = file.names.map((name) => file.info(name));
   const nameOf = (name: string): string | null => family.parameterName(name, config);
-  const names = matchNames(offered, family.expected(config), nameOf, family.title, where, warn);
-  const tensors = [...family.expected(config).names()].map((parameter): Passing => {
+  const names = matchNames(offered, family.expected(config), nameOf, family.title, where, warn, family.outer);
+  const tensors = [...family.expected(config).names()].flatMap((parameter): Passing[] => {
     const given = names.get(parameter)!, { shape, dtype, transposed = false } = file.info(given);
     const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
     const turned = (own.transposed ?? false) !== transposed;
-    const written = ggufShape(shape, { ...own, transposed: turned });
-    return {
-      name: own.name,
-      shape: written,
-      held,
-      type: typeFor(own.name, written, held === "F64" ? "F32" : held, asked),
-      bytes: () => file.view(given).bytes(),
-      transposed: turned,
-      ...(own.rows ? { rows: reversed(own.rows, shape[0]) } : {}),
-      ...(own.plus ? { plus: -own.plus } : {}),
-    };
+    const rows = own.rows ? reversed(own.rows, shape[0]) : null;
+    let at = 0;
+    return ggufShapes(shape, { ...own, transposed: turned }).map(([name, written]) => {
+      const from = at;
+      at += written[0];
+      return {
+        name,
+        shape: written,
+        held,
+        type: typeFor(name, written, held === "F64" ? "F32" : held, asked),
+        bytes: () => file.view(given).bytes(),
+        transposed: turned,
+        ...(rows ? { rows: own.rest ? rows.subarray(from, at) : rows } : {}),
+        ...(own.plus ? { plus: -own.plus } : {}),
+        ...(own.columns ? { columns: reversed(own.columns.order, written[1]) } : {}),
+        ...(own.map ? { map: own.map.back } : {}),
+      };
+    });
   });
   return {
     architecture: architectureNotes(family.type, config),
@@ -211,7 +219,7 @@ async function folderToGguf(
       "general.name": folder.name.replace(/[\\/]+$/, "").split(/[\\/]/).at(-1)!,
       ...architecture.notes,
       ...typeNotes(tensors, wanted),
-      ...await textNotes(folder, json, vocabSize, warn),
+      ...await textNotes(folder, (nestedText(json, "")?.json ?? json) as JsonObject, vocabSize, warn),
     });
   } finally {
     await file.close();

@@ -93,7 +93,8 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
     const offered = file.names.map((name) => file.info(name));
     const nameOf = (name: string): string | null => family.parameterName(name, config);
     const { onWarning: warn = console.warn } = options;
-    const names = matchNames(offered, family.expected(config), nameOf, family.title, folder.name, warn);
+    const { title, outer } = family;
+    const names = matchNames(offered, family.expected(config), nameOf, title, folder.name, warn, outer);
     const stored = new Set<string>([...names.values()].map((name) => file.info(name).dtype));
     const source = safetensorsSource(file, names, folder.name);
     const model = await modelFrom(source, stored, family, config, options, make);

@@ -42,7 +42,8 @@ export function functionGraph(
   model: Module | ((...args: Tensor[]) => unknown),
   options: ExportOnnxOptions,
 ): WrittenGraph {
-  const { inputs, sizes } = inputsOf(options), { outputNames, opsetVersion: opset = defaultOpset } = options;
+  const { inputs, sizes } = inputsOf(options);
+  const { outputNames, opsetVersion: opset = defaultOpset, contribOps = false } = options;
   const isModule = typeof model === "object",
     call = isModule
       ? (given: readonly Tensor[]) =>
@@ -64,6 +65,7 @@ export function functionGraph(
       weights: isModule ? model.namedParameters() : [],
       device: options.args![0].device,
       opset,
+      contribOps,
       name: isModule ? model.constructor.name : (model as { name: string }).name || "graph",
       description: "",
       metadata: new Map(),
@@ -84,7 +86,7 @@ export function functionGraph(
 /** The inputs and outputs that a language model has in a graph, named as Hugging Face's `optimum` names them. */
 export function textGraph(
   model: TextModel,
-  { opsetVersion = defaultOpset }: ExportOnnxOptions,
+  { opsetVersion = defaultOpset, contribOps = false }: ExportOnnxOptions,
 ): WrittenGraph {
   const network = model.network as unknown as CausalModel, { training } = network, { depth } = network;
   const batch = "batch_size", time = "sequence_length", before = "past_sequence_length";
@@ -131,6 +133,7 @@ export function textGraph(
     weights: model.namedParameters(),
     device: model.device,
     opset: opsetVersion,
+    contribOps,
     name: model.family,
     description:
       `${model.family}: logits for input_ids that follow past_key_values, with the keys and values of all positions`,

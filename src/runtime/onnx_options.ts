@@ -41,6 +41,11 @@ export interface ExportOnnxOptions extends OnnxOptions {
    */
   readonly opsetVersion?: number;
   /**
+   * ONNX Runtime's own operators (`com.microsoft`), which other runtimes may not know: blocks of q8 and q4 are written as they
+   * are (MatMulNBits), and attention with its cache is one operator (GroupQueryAttention). Default false.
+   */
+  readonly contribOps?: boolean;
+  /**
    * Weights in a file of their own beside the model (`model.onnx_data`). Default: where they are more than 1 GiB, as a file
    * with them cannot be larger than 2.
    */
@@ -57,6 +62,7 @@ export const exportOptions: OptionTable<ExportOnnxOptions> = {
   outputNames: names,
   dynamicAxes: kinds.object,
   opsetVersion: kinds.whole(18, 23),
+  contribOps: kinds.flag,
   externalData: kinds.flag,
 };
 
@@ -72,8 +78,8 @@ export function idleFor(kind: ExportKind): Idle<ExportOnnxOptions>[] {
     : kind === "onnx"
     ? []
     : kind === "text"
-    ? ["opsetVersion", "externalData"]
-    : [...ofFunctions, "opsetVersion", "externalData"];
+    ? ["opsetVersion", "contribOps", "externalData"]
+    : [...ofFunctions, "opsetVersion", "contribOps", "externalData"];
   const because = {
     table: "a model of a table is written in one way",
     onnx: "an Onnx model keeps its own",

@@ -4,6 +4,7 @@
  * @module
  */
 import { type ExpectedTensors, layeredTensors, type Shapes } from "../checkpoint.ts";
+import { withoutOuter } from "../nested.ts";
 import type { DecoderConfig } from "./config.ts";
 
 /** The entries whose condition holds. */
@@ -58,9 +59,10 @@ const buffer = /(^|\.)(rotary_emb\.(inv_freq|cos_cached|sin_cached)|(attention|a
 
 /**
  * The parameter that a checkpoint calls `name`: a file of the layers alone, without the output layer, leaves out the `body`
- * ("model.") before its names. Null for a buffer, and for an output layer (`head`) that is tied.
+ * ("model.") before its names, and one of texts and images has another. Null for a buffer, and for an output layer (`head`) that is tied.
  */
 export function decoderParameter(name: string, body: string, head: string, tied: boolean): string | null {
-  if (buffer.test(name) || (tied && name === `${head}.weight`)) return null;
-  return name.startsWith(body) || name.startsWith(`${head}.`) ? name : body + name;
+  const own = withoutOuter(name);
+  if (buffer.test(own) || (tied && own === `${head}.weight`)) return null;
+  return own.startsWith(body) || own.startsWith(`${head}.`) ? own : body + own;
 }

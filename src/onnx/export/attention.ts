@@ -5,7 +5,7 @@
  */
 import type { GraphBuilder } from "./builder.ts";
 import type { Node } from "./memory.ts";
-import { each, is, same, type Size } from "./sizes.ts";
+import { each, is, isFixed, same, type Size } from "./sizes.ts";
 
 /** What is attended to, and how. */
 export interface AttentionCall {
@@ -49,8 +49,76 @@ function maskOf(graph: GraphBuilder, { q, k, causal, window, seen }: AttentionCa
   return seen ? graph.node("And", [mask, seen.name]) : mask;
 }
 
+/** What lies before the new rows of keys or values, and these: where they are the two parts of one. */
+function partsOf(graph: GraphBuilder, { name }: Node): readonly [past: string, own: string] | null {
+  const node = graph.maker(name), axis = node?.attributes.get("axis");
+  if (node?.operator !== "Concat" || node.inputs.length !== 2 || axis?.kind !== "int") return null;
+  return axis.value === 2n ? node.inputs as [string, string] : null;
+}
+
+/** `name`, of dims [batch, heads, rows, width], as [batch, rows, heads · width]. */
+function byRow(graph: GraphBuilder, name: string, [batch, heads, rows, width]: readonly Size[]): string {
+  const node = graph.maker(name), perm = node?.attributes.get("perm");
+  const isTurned = node?.operator === "Transpose" && perm?.kind === "ints" &&
+    String(perm.value) === "0,2,1,3";
+  const turned = isTurned ? node.inputs[0] : graph.transpose(name, [0, 2, 1, 3]);
+  return graph.reshape(turned, [batch, rows, heads, width], [
+    batch,
+    rows,
+    each((h, w) => h * w, heads, width),
+  ]);
+}
+
+/** The same by ONNX Runtime's GroupQueryAttention, which joins past and new rows itself; null for what is none. */
+function writeGrouped(graph: GraphBuilder, call: AttentionCall): Node | null {
+  const { q, k, v, scale, softcap, window, seen } = call, [batch, heads, rows, width] = q.dims;
+  const keys = partsOf(graph, k), values = partsOf(graph, v), groups = k.dims[1], all = k.dims[2];
+  // ONNX Runtime has it for heads of whole eights.
+  const isEven = isFixed(width) && width[0] % 8 === 0 && same(v.dims[3], width);
+  const isKnown = call.causal && keys && values && isEven && isFixed(heads) && isFixed(groups);
+  if (!isKnown) return null;
+  const one = graph.symbols.fixed(1), own = [batch, groups, rows, width];
+  // Below the diagonal its rows see all; what they do not see of that is said by numbers that are added.
+  const mask = window > 0 ? maskOf(graph, call) : seen?.name ?? null;
+  const bias = mask === null ? "" : graph.node("Where", [
+    graph.expand(mask, seen?.dims ?? [], [seen?.dims[0] ?? one, seen?.dims[1] ?? one, rows, all]),
+    graph.constant("f32", [], [0]),
+    graph.constant("f32", [], [-1e38]),
+  ]);
+  const total = graph.scalarSize(all, "i32"),
+    last = graph.node("Sub", [total, graph.constant("i32", [], [1])]);
+  const inputs = [
+    byRow(graph, q.name, q.dims),
+    byRow(graph, keys[1], own),
+    byRow(graph, values[1], own),
+    keys[0],
+    values[0],
+    graph.expand(last, [], [batch]),
+    total,
+    ...bias === "" ? [] : ["", "", "", bias],
+  ];
+  const attributes = {
+    num_heads: BigInt(heads[0]),
+    kv_num_heads: BigInt(groups[0]),
+    scale,
+    ...softcap && { softcap },
+  };
+  const [y, ...present] = graph.nodes("GroupQueryAttention", inputs, attributes, 3, "com.microsoft");
+  graph.instead(k.name, present[0]);
+  graph.instead(v.name, present[1]);
+  const open = graph.reshape(y, [batch, rows, each((h, w) => h * w, heads, width)], [
+    batch,
+    rows,
+    heads,
+    width,
+  ]);
+  return { name: graph.transpose(open, [0, 2, 1, 3]), dims: q.dims, dtype: q.dtype };
+}
+
 /** softmax(q · kᵀ · scale) · v, [batch, heads, rows, width]. */
 export function writeAttention(graph: GraphBuilder, call: AttentionCall): Node {
+  const grouped = graph.contribOps ? writeGrouped(graph, call) : null;
+  if (grouped) return grouped;
   const { q, k, v, scale, softcap } = call, mask = maskOf(graph, call), dims = q.dims, dtype = q.dtype;
   if (graph.opset >= 23) {
     const inputs = mask === null ? [q.name, k.name, v.name] : [

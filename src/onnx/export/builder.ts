@@ -71,6 +71,8 @@ export class GraphBuilder {
   readonly symbols: Symbols;
   /** The version of the operators. */
   readonly opset: number;
+  /** Whether ONNX Runtime's own operators (`com.microsoft`) are used. */
+  readonly contribOps: boolean;
   /** Where the elements of each tensor come from. */
   readonly sources = new Map<TensorMessage, TensorSource>();
   readonly #nodes: NodeMessage[] = [];
@@ -82,12 +84,15 @@ export class GraphBuilder {
   readonly #names = new Set<string>();
   readonly #symbolNames: string[] = [];
   readonly #domains = new Map<string, number>();
+  readonly #makers = new Map<string, NodeMessage>();
+  readonly #instead = new Map<string, string>();
   #count = 0;
 
   /** Nothing yet. */
-  constructor(symbols: Symbols, opset: number) {
+  constructor(symbols: Symbols, opset: number, contribOps = false) {
     this.symbols = symbols;
     this.opset = opset;
+    this.contribOps = contribOps;
   }
 
   /** A name that nothing has yet, like `wanted`. */
@@ -197,14 +202,26 @@ export class GraphBuilder {
     domain: string,
   ): void {
     if (domain) this.#domains.set(domain, 1);
-    this.#nodes.push({
+    const node: NodeMessage = {
       name: outputs[0],
       operator,
       domain,
-      inputs: [...inputs],
+      inputs: inputs.map((name) => this.#instead.get(name) ?? name),
       outputs: [...outputs],
       attributes: new Map(Object.entries(attributes).map(([name, value]) => [name, attributeOf(value)])),
-    });
+    };
+    this.#nodes.push(node);
+    for (const name of outputs) this.#makers.set(name, node);
+  }
+
+  /** The node that gives the value `name`; undefined for inputs and tensors of the file. */
+  maker(name: string): NodeMessage | undefined {
+    return this.#makers.get(name);
+  }
+
+  /** Nodes that are added from now on have `other` where they are given `name`. */
+  instead(name: string, other: string): void {
+    this.#instead.set(name, other);
   }
 
   /** A size as i64 [1]. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { byteSize, type DataArray, type DType, isQuantized } from "../../core/dtype.ts";
-import { CaptureError } from "../../core/errors.ts";
+import { CaptureError, OptionError } from "../../core/errors.ts";
 import { contiguousStrides, isContiguous, isDense } from "../../core/shape.ts";
 import { zeros } from "../../ops/create.ts";
 import { toDType } from "../../ops/row.ts";
@@ -17,6 +17,7 @@ import type { ModelMessage, TensorMessage } from "../messages.ts";
 import { GraphBuilder, type TensorSource } from "./builder.ts";
 import { GraphMemory, type Node } from "./memory.ts";
 import { each, type Size, Symbols } from "./sizes.ts";
+import { type Blocks, blocksOf } from "./blocks.ts";
 import { exportedKernels, Translator } from "./translate.ts";
 import { widen, type WideValue, type WideView } from "./wide.ts";
 
@@ -50,6 +51,8 @@ export interface GraphPlan {
   readonly device: Tensor["device"];
   /** The version of the operators. */
   readonly opset: number;
+  /** Whether ONNX Runtime's own operators are used. */
+  readonly contribOps: boolean;
   /** What the graph is called. */
   readonly name: string;
   /** What the model is, for a person. */
@@ -83,7 +86,7 @@ async function elementsOf(t: Tensor): Promise<Uint8Array> {
 
 /** A function as a model. @throws {CaptureError} for one that no graph says, with the reason. */
 export function writeFunction(plan: GraphPlan): WrittenGraph {
-  const { inputs, sizes, device, opset } = plan;
+  const { inputs, sizes, device, opset, contribOps } = plan;
   const symbols = new Symbols(
     [...sizes].map(([name, { example, least = 1 }]) => ({ name, example, least })),
   );
@@ -112,7 +115,7 @@ export function writeFunction(plan: GraphPlan): WrittenGraph {
       for (const tensor of given) tensor.dispose();
     }
   });
-  const program = widen(traces), graph = new GraphBuilder(symbols, opset);
+  const program = widen(traces), graph = new GraphBuilder(symbols, opset, contribOps);
   const weights = new Map<Storage, readonly [string, Tensor]>();
   for (const one of plan.weights) {
     const { storage, shape, strides } = one[1];
@@ -128,7 +131,11 @@ export function writeFunction(plan: GraphPlan): WrittenGraph {
     if (source.kind === "captured") return weightOf(graph, source.storage, view, weights.get(source.storage));
     throw new CaptureError(`exportOnnx: the function reads ${source.kind}s, which a graph has none of`);
   };
-  const memory = new GraphMemory(graph, outside), translator = new Translator(graph, memory);
+  const blocks = ({ source }: WideValue, view: WideView): Blocks | null => {
+    if (!contribOps || source.kind !== "captured") return null;
+    return blocksOf(graph, source.storage, view, weights.get(source.storage)?.[0] ?? "constant");
+  };
+  const memory = new GraphMemory(graph, outside), translator = new Translator(graph, memory, blocks);
   for (const step of program.steps) translator.step(step);
   if (program.results.length === 0) {
     throw new CaptureError("exportOnnx: the function gives no tensor, and a model has one output or more");
@@ -140,6 +147,12 @@ export function writeFunction(plan: GraphPlan): WrittenGraph {
     graph.output(name, own, dtype, node.dims);
   });
   const model = graph.model(plan.name, "ferrotype", plan.description, plan.metadata);
+  if (contribOps && !model.opsets.has("com.microsoft")) {
+    throw new OptionError(
+      "exportOnnx: contribOps has no effect: nothing here is written by an operator of ONNX Runtime's own, neither weights of q8 or q4 " +
+        "nor attention with a cache",
+    );
+  }
   return { model, sources: graph.sources };
 }
 

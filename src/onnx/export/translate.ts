@@ -12,11 +12,12 @@ import { CaptureError } from "../../core/errors.ts";
 import type { ReduceKind } from "../../backends/contract.ts";
 import type { Program } from "../../expr/nodes.ts";
 import { writeAttention } from "./attention.ts";
+import { type Blocks, writeBlockProduct, writeBlockRows } from "./blocks.ts";
 import type { GraphBuilder } from "./builder.ts";
 import { writeProgram } from "./expressions.ts";
 import type { GraphMemory, Node } from "./memory.ts";
 import { is, isFixed, same, type Size } from "./sizes.ts";
-import type { WideEpilogue, WideStep, WideView } from "./wide.ts";
+import type { WideEpilogue, WideStep, WideValue, WideView } from "./wide.ts";
 
 /** What functions are traced with, whatever the device has: kernels by name, and what newer opsets have operators for. */
 export function exportedKernels(opset: number): ReadonlySet<string> {
@@ -44,11 +45,17 @@ function fixedNumber(value: unknown, what: string): number {
 export class Translator {
   readonly #graph: GraphBuilder;
   readonly #memory: GraphMemory;
+  readonly #blocks: (value: WideValue, view: WideView) => Blocks | null;
 
-  /** Into `graph`, with what `memory` knows. */
-  constructor(graph: GraphBuilder, memory: GraphMemory) {
+  /** Into `graph`, with what `memory` knows; `blocks` gives those of a weight where they are written as they are. */
+  constructor(
+    graph: GraphBuilder,
+    memory: GraphMemory,
+    blocks: (value: WideValue, view: WideView) => Blocks | null,
+  ) {
     this.#graph = graph;
     this.#memory = memory;
+    this.#blocks = blocks;
   }
 
   /** One step. */
@@ -198,6 +205,11 @@ export class Translator {
       const dims = node.dims.map((size, i) => i < rank - 2 ? size : view.shape[i]);
       return this.#float({ ...node, name: graph.expand(node.name, node.dims, dims), dims });
     };
+    const blocks = this.#blocks(b.value, b);
+    if (blocks) {
+      const product = writeBlockProduct(graph, read(a), blocks);
+      return this.#put(out, this.#after(product, epilogue, out.dtype));
+    }
     const left = read(a), right = read(b), rank = out.shape.length;
     const dims = out.shape.map((_, i) =>
       i === rank - 1 ? right.dims[i] : i === rank - 2 || !is(left.dims[i], 1) ? left.dims[i] : right.dims[i]
@@ -211,9 +223,14 @@ export class Translator {
     const isList = shape.every((size, i) =>
       i === axis || ((is(size, 1) || is(strides[i], 0)) && same(size, x.shape[i]))
     );
+    const list = { ...index, shape: [shape[axis]], strides: [strides[axis]] };
+    const blocks = isList && axis === 0
+      ? this.#blocks(x.value, { ...x, shape: x.shape.toReversed(), strides: x.strides.toReversed() })
+      : null;
+    if (blocks) return this.#put(out, writeBlockRows(graph, blocks, this.#memory.read(list, true)));
     const data = this.#memory.read(x, true);
     if (isList) {
-      const places = this.#memory.read({ ...index, shape: [shape[axis]], strides: [strides[axis]] }, true);
+      const places = this.#memory.read(list, true);
       const name = graph.node("Gather", [data.name, places.name], { axis: BigInt(axis) });
       return this.#put(out, { name, dims: out.shape, dtype: data.dtype });
     }

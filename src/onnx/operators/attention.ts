@@ -11,13 +11,13 @@ import { heldAs, typeOfCode } from "../types.ts";
 import { valueOf } from "../values.ts";
 
 /** [batch, time, heads · size] as [batch, heads, time, size]. */
-function split(x: Tensor, heads: number): Tensor {
+export function split(x: Tensor, heads: number): Tensor {
   const [batch, time, width] = x.shape;
   return f.permute(f.reshape(x, [batch, time, heads, width / heads]), [0, 2, 1, 3]);
 }
 
 /** Heads of keys and values repeated for the heads of queries that share them. */
-function shared(x: Tensor, heads: number): Tensor {
+export function shared(x: Tensor, heads: number): Tensor {
   const [batch, own, time, size] = x.shape;
   if (own === heads) return x;
   const wide = f.expand(f.reshape(x, [batch, own, 1, time, size]), [batch, own, heads / own, time, size]);
@@ -87,23 +87,29 @@ function anglesOf(cache: Tensor, at: Tensor | null, batch: number, time: number)
   return f.reshape(rows, [batch, 1, time, cache.shape[1]]);
 }
 
-function rotary(c: Call): Result {
-  const given = c.t(0), isFlat = given.shape.length === 3, heads = c.int("num_heads", 0);
-  if (isFlat && heads < 1) throw c.fail("num_heads is missing");
-  const x = isFlat ? split(given, heads) : given, [batch, count, time, size] = x.shape;
-  const turned = c.int("rotary_embedding_dim", 0) || size, half = turned / 2;
+/** The first axes of each head of x [batch, heads, time, size] turned by angles [.., half of them]. */
+export function turn(x: Tensor, cosines: Tensor, sines: Tensor, isPaired: boolean): Tensor {
+  const [batch, count, time, size] = x.shape, half = cosines.shape[3], turned = 2 * half;
   const part = f.narrow(x, 3, 0, turned), rest = turned < size ? f.narrow(x, 3, turned, size - turned) : null;
-  const cos = f.narrow(anglesOf(c.t(1), c.maybe(3), batch, time), 3, 0, half);
-  const sin = f.narrow(anglesOf(c.t(2), c.maybe(3), batch, time), 3, 0, half);
-  const isPaired = c.int("interleaved", 0) !== 0;
   const open = isPaired ? f.reshape(part, [batch, count, time, half, 2]) : part;
   const a = isPaired ? f.select(open, 4, 0) : f.narrow(part, 3, 0, half);
   const b = isPaired ? f.select(open, 4, 1) : f.narrow(part, 3, half, half);
-  const real = f.sub(f.mul(a, cos), f.mul(b, sin)), imaginary = f.add(f.mul(a, sin), f.mul(b, cos));
+  const real = f.sub(f.mul(a, cosines), f.mul(b, sines)),
+    imaginary = f.add(f.mul(a, sines), f.mul(b, cosines));
   const joined = isPaired
     ? f.reshape(f.stack([real, imaginary], -1), [batch, count, time, turned])
     : f.concat([real, imaginary], 3);
-  const y = rest ? f.concat([joined, rest], 3) : joined;
+  return rest ? f.concat([joined, rest], 3) : joined;
+}
+
+function rotary(c: Call): Result {
+  const given = c.t(0), isFlat = given.shape.length === 3, heads = c.int("num_heads", 0);
+  if (isFlat && heads < 1) throw c.fail("num_heads is missing");
+  const x = isFlat ? split(given, heads) : given, [batch, , time, size] = x.shape;
+  const half = (c.int("rotary_embedding_dim", 0) || size) / 2;
+  const cos = f.narrow(anglesOf(c.t(1), c.maybe(3), batch, time), 3, 0, half);
+  const sin = f.narrow(anglesOf(c.t(2), c.maybe(3), batch, time), 3, 0, half);
+  const y = turn(x, cos, sin, c.int("interleaved", 0) !== 0);
   return valueOf(isFlat ? f.reshape(f.permute(y, [0, 2, 1, 3]), given.shape) : y, c.type(0));
 }
 

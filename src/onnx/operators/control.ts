@@ -9,6 +9,7 @@ import type { Tensor } from "../../ops/mod.ts";
 import {
   type Call,
   nodeName,
+  type NoGradient,
   type Operator,
   type OperatorTable,
   type Result,
@@ -276,7 +277,12 @@ function getElement(c: Call): Result {
   return value;
 }
 
-const waiting = (since: readonly number[], run: Operator["run"]): Operator => ({ since, waits: true, run });
+const waiting = (since: readonly number[], run: Operator["run"], noGradient?: NoGradient): Operator => ({
+  since,
+  waits: true,
+  run,
+  ...noGradient && { noGradient },
+});
 
 /** The operators. */
 export const control: OperatorTable = {
@@ -284,15 +290,19 @@ export const control: OperatorTable = {
   Loop: waiting([1, 11, 13, 16, 19, 21, 23, 24], loop),
   Scan: waiting([8, 9, 11, 16, 19, 21, 23, 24], scan),
   SequenceConstruct: waiting([11], (c) => ({ kind: "sequence", items: c.inputs.map((_, i) => c.value(i)) })),
-  SequenceEmpty: waiting([11], () => ({ kind: "sequence", items: [] })),
+  SequenceEmpty: waiting([11], () => ({ kind: "sequence", items: [] }), "fixed"),
   SequenceInsert: waiting([11], insert),
   SequenceErase: waiting([11], erase),
   SequenceAt: waiting([11], itemAt),
-  SequenceLength: waiting([11], (c) => tensorOf([sequence(c, 0).items.length], [], "int64", c.around.device)),
+  SequenceLength: waiting(
+    [11],
+    (c) => tensorOf([sequence(c, 0).items.length], [], "int64", c.around.device),
+    "sizes",
+  ),
   ConcatFromSequence: waiting([11], joinSequence),
   SplitToSequence: waiting([11, 24], splitToSequence),
   SequenceMap: waiting([17], sequenceMap),
   Optional: waiting([15], (c) => c.has(0) ? c.value(0) : nothing),
-  OptionalHasElement: waiting([15, 18], hasElement),
+  OptionalHasElement: waiting([15, 18], hasElement, "truth"),
   OptionalGetElement: waiting([15, 18], getElement),
 };

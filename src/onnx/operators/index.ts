@@ -258,9 +258,9 @@ export const indexing: OperatorTable = {
   ScatterElements: { since: [11, 13, 16, 18], host: [1], run: scatterElements },
   ScatterND: { since: [11, 13, 16, 18], host: [1], run: scatterNd },
   TensorScatter: { since: [24], host: [2], run: tensorScatter },
-  OneHot: { since: [9, 11], host: [1], discrete: true, run: oneHot },
-  NonZero: { since: [9, 13], host: [0], discrete: true, run: nonZero },
+  OneHot: { since: [9, 11], host: [1], run: oneHot },
+  NonZero: { since: [9, 13], host: [0], noGradient: "positions", run: nonZero },
   Compress: { waits: true, since: [9, 11], run: compress },
   TopK: { since: [1, 10, 11, 24], host: [1], run: topK },
-  Unique: { since: [11], host: [0], discrete: true, run: unique },
+  Unique: { since: [11], host: [0], run: unique },
 };

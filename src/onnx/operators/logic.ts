@@ -16,7 +16,7 @@ import { ordered } from "./math.ts";
 
 const compared = (since: readonly number[], apply: (a: Tensor, b: Tensor) => Tensor): Operator => ({
   since,
-  discrete: true,
+  noGradient: "truth",
   run: (c) => valueOf(ordered(c, [c.t(0), oldPlace(c)], apply)),
 });
 
@@ -30,7 +30,7 @@ function oldPlace(c: Call): Tensor {
 
 const truth = (since: readonly number[], apply: (a: Tensor, b: Tensor) => Tensor): Operator => ({
   since,
-  discrete: true,
+  noGradient: "truth",
   run: (c) => valueOf(apply(c.t(0), oldPlace(c))),
 });
 
@@ -47,7 +47,7 @@ function stretched({ shape, data }: TextValue, target: readonly number[]): strin
 
 const equal: Operator = {
   since: [1, 7, 11, 13, 19],
-  discrete: true,
+  noGradient: "truth",
   run: (c) => {
     if (c.value(0).kind !== "texts") return valueOf(f.eq(c.t(0), oldPlace(c)));
     const a = c.texts(0), b = c.texts(1), shape = broadcastShapes("Equal", a.shape, b.shape);
@@ -211,7 +211,7 @@ export const logic: OperatorTable = {
   And: truth([1, 7], f.logicalAnd),
   Or: truth([1, 7], f.logicalOr),
   Xor: truth([1, 7], f.logicalXor),
-  Not: { since: [1], discrete: true, run: (c) => valueOf(f.logicalNot(c.t(0))) },
+  Not: { since: [1], noGradient: "truth", run: (c) => valueOf(f.logicalNot(c.t(0))) },
   Where: choose,
   Cast: cast,
   CastLike: {

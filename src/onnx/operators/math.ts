@@ -135,14 +135,14 @@ function clip(c: Call): Result {
 
 const bit = (apply: (a: bigint, b: bigint) => bigint): Operator => ({
   since: [18],
-  discrete: true,
+  noGradient: "integers",
   waits: true,
   run: (c) => byBits(c, apply),
 });
 
 const shift: Operator = {
   since: [11],
-  discrete: true,
+  noGradient: "integers",
   waits: true,
   run: (c) => {
     const left = c.text("direction", "", ["LEFT", "RIGHT"]) === "LEFT";
@@ -152,7 +152,7 @@ const shift: Operator = {
 
 const isInfinite: Operator = {
   since: [10, 20],
-  discrete: true,
+  noGradient: "truth",
   run: (c) => {
     const x = c.t(0), all = f.isinf(x);
     if (!c.int("detect_positive", 1)) return valueOf(f.logicalAnd(all, f.lt(x, 0)));
@@ -200,9 +200,9 @@ export const math: OperatorTable = {
   BitwiseAnd: bit((a, b) => a & b),
   BitwiseOr: bit((a, b) => a | b),
   BitwiseXor: bit((a, b) => a ^ b),
-  BitwiseNot: { since: [18], waits: true, discrete: true, run: (c) => byBits(c, (a) => ~a, c.t(0)) },
+  BitwiseNot: { since: [18], waits: true, noGradient: "integers", run: (c) => byBits(c, (a) => ~a, c.t(0)) },
   IsInf: isInfinite,
-  IsNaN: { since: [9, 13, 20], discrete: true, run: (c) => valueOf(f.isnan(c.t(0))) },
+  IsNaN: { since: [9, 13, 20], noGradient: "truth", run: (c) => valueOf(f.isnan(c.t(0))) },
 
   Relu: unary([1, 6, 13, 14], f.relu),
   LeakyRelu: unaryOf([1, 6, 16], (x, c) => f.leakyRelu(x, c.float("alpha", 0.01))),

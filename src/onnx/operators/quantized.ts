@@ -119,11 +119,11 @@ function quantizedConv(c: Call): Result {
 
 /** The operators. */
 export const quantized: OperatorTable = {
-  QuantizeLinear: { since: [10, 13, 19, 21, 23, 24], discrete: true, waits: true, run: quantize },
+  QuantizeLinear: { since: [10, 13, 19, 21, 23, 24], noGradient: "integers", waits: true, run: quantize },
   DequantizeLinear: { since: [10, 13, 19, 21, 23, 24], run: dequantize },
-  DynamicQuantizeLinear: { since: [11], discrete: true, run: dynamic },
-  MatMulInteger: { since: [10], discrete: true, run: integerMatMul },
-  QLinearMatMul: { since: [10, 21], discrete: true, run: quantizedMatMul },
-  ConvInteger: { since: [10], discrete: true, run: integerConv },
-  QLinearConv: { since: [10], discrete: true, run: quantizedConv },
+  DynamicQuantizeLinear: { since: [11], noGradient: "integers", run: dynamic },
+  MatMulInteger: { since: [10], noGradient: "integers", run: integerMatMul },
+  QLinearMatMul: { since: [10, 21], noGradient: "integers", run: quantizedMatMul },
+  ConvInteger: { since: [10], noGradient: "integers", run: integerConv },
+  QLinearConv: { since: [10], noGradient: "integers", run: quantizedConv },
 };

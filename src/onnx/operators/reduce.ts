@@ -57,7 +57,7 @@ const extreme = (apply: Reduction): Reduction => (x, axes, keep) => {
 function best(since: readonly number[], find: (x: Tensor, dim: number, keep: boolean) => Tensor): Operator {
   return {
     since,
-    discrete: true,
+    noGradient: "positions",
     run: (c) => {
       const x = c.t(0), axis = c.axis("axis", 0, x.shape.length), keep = c.int("keepdims", 1) !== 0;
       const last = c.int("select_last_index", 0) !== 0;

@@ -14,7 +14,7 @@ function window(coefficients: readonly number[]): Operator {
   return {
     since: [17],
     host: [0],
-    discrete: true,
+    noGradient: "fixed",
     run: (c) => {
       const size = c.number(0), n = c.int("periodic", 1) ? size : size - 1;
       if (!(size >= 0 && size <= 2 ** 28)) throw c.fail(`a window of ${size}`);
@@ -132,7 +132,7 @@ function bernoulli(c: Call): Result {
 
 const random = (isNormal: boolean, like: boolean): Operator => ({
   since: [1, 22],
-  discrete: true,
+  noGradient: "random",
   run: (c) =>
     like
       ? drawn(c, c.t(0).shape, randomType(c, c.type(0)), isNormal)
@@ -146,10 +146,10 @@ export const signals: OperatorTable = {
   BlackmanWindow: window([0.42, -0.5, 0.08]),
   DFT: { since: [17, 20], host: [1, 2], run: dft },
   STFT: { since: [17], host: [1, 3], run: shortTime },
-  MelWeightMatrix: { since: [17], host: [0, 1, 2, 3, 4], discrete: true, run: melWeights },
+  MelWeightMatrix: { since: [17], host: [0, 1, 2, 3, 4], noGradient: "fixed", run: melWeights },
   RandomNormal: random(true, false),
   RandomUniform: random(false, false),
   RandomNormalLike: random(true, true),
   RandomUniformLike: random(false, true),
-  Bernoulli: { since: [15, 22], discrete: true, run: bernoulli },
+  Bernoulli: { since: [15, 22], noGradient: "random", run: bernoulli },
 };

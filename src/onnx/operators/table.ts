@@ -5,6 +5,7 @@
  */
 import type { Operator, OperatorTable } from "../call.ts";
 import { attentions } from "./attention.ts";
+import { contrib } from "./contrib.ts";
 import { control } from "./control.ts";
 import { images } from "./images.ts";
 import { indexing } from "./index.ts";
@@ -42,6 +43,7 @@ export const operators: Readonly<Record<string, OperatorTable>> = {
   },
   "ai.onnx.ml": classical,
   "ai.onnx.preview.training": training,
+  "com.microsoft": contrib,
 };
 
 /** The newest opset whose operators are known, by domain. */
@@ -49,6 +51,7 @@ export const newestOpset: Readonly<Record<string, number>> = {
   "": 24,
   "ai.onnx.ml": 5,
   "ai.onnx.preview.training": 1,
+  "com.microsoft": 1,
 };
 
 /** An operator; undefined when there is none of that name. */

@@ -128,12 +128,12 @@ async function encodeLabels(c: Call): Promise<Result> {
 
 /** The operators. */
 export const texts: OperatorTable = {
-  StringNormalizer: { since: [10], discrete: true, waits: true, run: normalize },
-  StringConcat: { since: [20], discrete: true, waits: true, run: joinPairs },
-  TfIdfVectorizer: { since: [9], discrete: true, waits: true, run: countGrams },
+  StringNormalizer: { since: [10], noGradient: "texts", waits: true, run: normalize },
+  StringConcat: { since: [20], noGradient: "texts", waits: true, run: joinPairs },
+  TfIdfVectorizer: { since: [9], noGradient: "texts", waits: true, run: countGrams },
 };
 
 /** Those of `ai.onnx.ml`. */
 export const classical: OperatorTable = {
-  LabelEncoder: { since: [1, 2, 4], discrete: true, waits: true, run: encodeLabels },
+  LabelEncoder: { since: [1, 2, 4], noGradient: "texts", waits: true, run: encodeLabels },
 };

@@ -5,7 +5,11 @@
  */
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
+import { isFloat } from "../../core/dtype.ts";
+import { counted } from "../../core/show.ts";
+import { gradients, variable } from "../../tensor/mod.ts";
 import type { Call, OperatorTable, Results } from "../call.ts";
+import { describe, valueOf } from "../values.ts";
 
 /** A rule's step: one tensor with its gradient and states, to the tensor and states behind it. */
 type Rule = (c: Call, rate: Tensor, count: Tensor, x: Tensor, gradient: Tensor, states: Tensor[]) => Tensor[];
@@ -51,9 +55,32 @@ const momentum: Rule = (c, rate, count, x, gradient, [v]) => {
   return [f.sub(x, f.mul(rate, step)), next];
 };
 
+/** The derivative by `xs` of the sum of `y`, a value of the graph, where `xs` and `zs` are what the node is given. */
+async function derived(c: Call): Promise<Results> {
+  const xs = c.strings("xs") ?? [], names = [...xs, ...c.strings("zs") ?? []], y = c.text("y", "");
+  if (y === "" || xs.length === 0 || names.length !== c.inputs.length) {
+    throw c.fail(
+      `${counted(c.inputs.length, "input")} for ${counted(names.length, "name")} in xs and zs, y is "${y}"`,
+    );
+  }
+  const isRecorded = c.tensors().some((t) => t.node !== null);
+  const variables = xs.map((_, i) => variable(c.t(i), true) as Tensor);
+  const given = new Map(
+    names.map((name, i) => [name, i < xs.length ? valueOf(variables[i], c.type(i)) : c.value(i)]),
+  );
+  const value = await c.around.replay(y, given);
+  if (value.kind !== "tensor" || !isFloat(value.tensor.dtype)) throw c.fail(`"${y}" is ${describe(value)}`);
+  const { tensor } = value;
+  const found = tensor.node
+    ? gradients(tensor, variables, f.onesLike(tensor), { createGraph: isRecorded })
+    : xs.map(() => null);
+  return found.map((g, i) => valueOf(g as Tensor | null ?? f.zerosLike(variables[i]), c.type(i)));
+}
+
 /** The operators. */
 export const training: OperatorTable = {
   Adagrad: { since: [1], run: stepped(1, adagrad) },
   Adam: { since: [1], run: stepped(2, adam) },
+  Gradient: { since: [1], waits: true, run: derived },
   Momentum: { since: [1], run: stepped(1, momentum) },
 };

@@ -187,34 +187,56 @@ function roiAlign(c: Call): Result {
     : f.zeros([0, channels, rows, columns], { dtype: x.dtype, device: x.device });
 }
 
-/** Determinants by elimination, in JavaScript. */
-function determinant(c: Call): Result {
-  const { shape } = c.t(0), n = shape[shape.length - 1], data = c.numbers(0), outer = shape.slice(0, -2);
-  const out = Array.from({ length: sizeOf(outer) }, (_, b) => {
-    const m = Array.from({ length: n }, (_, i) => data.slice((b * n + i) * n, (b * n + i + 1) * n));
-    let det = 1;
-    for (let i = 0; i < n; i++) {
-      const best = m.reduce((top, row, k) => k >= i && Math.abs(row[i]) > Math.abs(m[top][i]) ? k : top, i);
-      if (m[best][i] === 0) return 0;
-      if (best !== i) {
-        [m[i], m[best]] = [m[best], m[i]];
-        det = -det;
-      }
-      det *= m[i][i];
-      for (let k = i + 1; k < n; k++) {
-        const by = m[k][i] / m[i][i];
-        for (let j = i; j < n; j++) m[k][j] -= by * m[i][j];
-      }
+/** The order of the rows of a matrix in which no step of elimination divides by 0, its sign with them; 0 where there is none. */
+function pivoting(m: number[][]): { readonly order: number[]; readonly sign: number } {
+  const order = m.map((_, i) => i);
+  let sign = 1;
+  for (let i = 0; i < m.length; i++) {
+    const best = m.reduce((top, row, k) => k >= i && Math.abs(row[i]) > Math.abs(m[top][i]) ? k : top, i);
+    if (m[best][i] === 0) return { order, sign: 0 };
+    if (best !== i) {
+      [m[i], m[best]] = [m[best], m[i]];
+      [order[i], order[best]] = [order[best], order[i]];
+      sign = -sign;
     }
-    return det;
+    for (let k = i + 1; k < m.length; k++) {
+      const by = m[k][i] / m[i][i];
+      for (let j = i; j < m.length; j++) m[k][j] -= by * m[i][j];
+    }
+  }
+  return { order, sign };
+}
+
+/** Determinants by elimination: the order of the rows is found in JavaScript, the product of the pivots by tensors. */
+function determinant(c: Call): Result {
+  const x = c.t(0), { shape, dtype, device } = x, n = shape[shape.length - 1], data = c.numbers(0);
+  const outer = shape.slice(0, -2), count = sizeOf(outer);
+  const ways = Array.from(
+    { length: count },
+    (_, b) => pivoting(Array.from({ length: n }, (_, i) => data.slice((b * n + i) * n, (b * n + i + 1) * n))),
+  );
+  if (count === 0 || n === 0) return valueOf(f.ones(outer, { dtype, device }), c.type(0));
+  const rows = f.tensor(ways.flatMap(({ order }, b) => order.map((row) => b * n + row)), {
+    dtype: "i32",
+    device,
   });
-  return tensorOf(out, outer, c.type(0), c.around.device);
+  let rest = f.reshape(f.indexSelect(f.reshape(x, [count * n, n]), 0, rows), [count, n, n]);
+  let det = f.tensor(ways.map(({ sign }) => sign), { dtype, device });
+  const isSingular = f.tensor(ways.map(({ sign }) => sign === 0), { dtype: "bool", device });
+  for (let i = n; i > 0; i--) {
+    const pivot = f.where(isSingular, 1, f.select(f.select(rest, 1, 0), 1, 0));
+    det = f.mul(det, pivot);
+    const column = f.div(f.narrow(rest, 2, 0, 1), f.reshape(pivot, [count, 1, 1])),
+      row = f.narrow(rest, 1, 0, 1);
+    if (i > 1) rest = f.slice(f.sub(rest, f.mul(column, row)), null, [1, null], [1, null]);
+  }
+  return valueOf(f.reshape(det, outer), c.type(0));
 }
 
 /** The operators. */
 export const vision: OperatorTable = {
-  NonMaxSuppression: { since: [10, 11], host: [0, 1, 2, 3, 4], discrete: true, run: suppress },
+  NonMaxSuppression: { since: [10, 11], host: [0, 1, 2, 3, 4], noGradient: "positions", run: suppress },
   RoiAlign: { since: [10, 16, 22], host: [1, 2], run: roiAlign },
   GridSample: { since: [16, 20, 22], run: gridSample },
-  Det: { since: [11, 22], host: [0], discrete: true, run: determinant },
+  Det: { since: [11, 22], host: [0], run: determinant },
 };
