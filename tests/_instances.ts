@@ -198,6 +198,9 @@ export async function makeInstances(): Promise<Record<string, readonly Make[]>> 
     "nn.RMSNorm": [() => new nn.RMSNorm(2)],
     "nn.Conv1d": [() => new nn.Conv1d(1, 1, 1)],
     "nn.Conv2d": [() => new nn.Conv2d(1, 1, 1)],
+    "nn.RNN": [() => new nn.RNN(2, 2)],
+    "nn.GRU": [() => new nn.GRU(2, 2)],
+    "nn.LSTM": [() => new nn.LSTM(2, 2)],
     "nn.RotaryEmbedding": [() => new nn.RotaryEmbedding({ width: 4, theta: 1e4, maxPositions: 8 })],
     // Of types of parameters alone.
     Adaptable: [linear],
