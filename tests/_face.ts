@@ -88,10 +88,10 @@ export function namespaces(): Map<string, string> {
 const read = new Map<string, Declared[]>();
 
 /** What a module exports. */
-function symbolsOf(entry: string): Declared[] {
+function symbolsOf(entry: string, deno: string): Declared[] {
   const known = read.get(entry);
   if (known) return known;
-  const { stdout, status } = spawnSync(process.execPath, ["doc", "--json", "--quiet", entry], {
+  const { stdout, status } = spawnSync(deno, ["doc", "--json", "--quiet", entry], {
     cwd: repository,
     encoding: "utf8",
     maxBuffer: 1 << 28,
@@ -119,7 +119,10 @@ export function thrownBy(of: Commented): string[] {
  * The declarations of the public names, those of namespaces by their path (`nn.Linear`). An implementation behind overloads
  * has no comment, and is left out.
  */
-export function publicDeclarations(entry = "mod.ts"): [name: string, Declaration][] {
+export function publicDeclarations(
+  entry = "mod.ts",
+  deno: string = process.execPath,
+): [name: string, Declaration][] {
   const found: [string, Declaration][] = [];
   const walk = (name: string, all: readonly Declaration[]): void => {
     for (const one of all) {
@@ -130,7 +133,7 @@ export function publicDeclarations(entry = "mod.ts"): [name: string, Declaration
       } else if (all.length === 1 || one.jsDoc) found.push([name, one]);
     }
   };
-  for (const { name, declarations } of symbolsOf(entry)) walk(name, declarations);
+  for (const { name, declarations } of symbolsOf(entry, deno)) walk(name, declarations);
   return found.filter(([, one]) => !has(one, "internal") && !has(one, "private"));
 }
 

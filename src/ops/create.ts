@@ -262,7 +262,7 @@ function constant(
 }
 
 /**
- * Zeros.
+ * Zeros of that shape.
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
@@ -281,7 +281,7 @@ export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
 }
 
 /**
- * Ones.
+ * Ones of that shape.
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.

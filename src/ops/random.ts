@@ -134,7 +134,7 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
 }
 
 /**
- * Uniform random numbers in [0, 1).
+ * Uniform random numbers of that shape, in [0, 1).
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
