@@ -171,6 +171,7 @@ export class Distributed {
    * Makes the elements of `t` what they are over all ranks, in place, and gives `t`. f16 and bf16 are summed in f32.
    * @throws {OptionError} for "avg" of whole numbers.
    * @throws {DTypeError} for what is no tensor.
+   * @throws {FerrotypeError} before `init`.
    */
   async allReduce(t: Tensor, options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.allReduce", options, reduceOptions);
@@ -191,6 +192,7 @@ export class Distributed {
    * Gives every rank the elements of `t` on rank `src`, in place, and gives `t`, which has one shape everywhere.
    * @throws {DTypeError} for what is no tensor.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FerrotypeError} before `init`.
    */
   async broadcast(t: Tensor, options: BroadcastOptions = {}): Promise<Tensor> {
     const { src = 0 } = checkOptions("distributed.broadcast", options, broadcastOptions);
@@ -211,6 +213,7 @@ export class Distributed {
   /**
    * The tensors `t` of all ranks, which have one shape, in the order of the ranks.
    * @throws {DTypeError} for what is no tensor.
+   * @throws {FerrotypeError} before `init`.
    */
   async allGather(t: Tensor): Promise<Tensor[]> {
     demandTensor("distributed.allGather", t, "t");
@@ -239,6 +242,7 @@ export class Distributed {
    * rank, of one tensor its share of the first axis, which the number of ranks divides.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {FerrotypeError} before `init`.
    */
   async reduceScatter(input: Tensor | readonly Tensor[], options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.reduceScatter", options, reduceOptions);
@@ -285,7 +289,10 @@ export class Distributed {
     );
   }
 
-  /** Waits until every rank has come here. */
+  /**
+   * Waits until every rank has come here.
+   * @throws {FerrotypeError} before `init`.
+   */
   barrier(): Promise<void> {
     const { messenger } = this;
     if (messenger !== null) messenger.wait(messenger.post({ operation: "barrier" }));

@@ -33,6 +33,7 @@ export class GPT2 extends TextModel<GPT2Model> {
    * √(2 · layers), biases 0 (the paper's section 2.3). Seeded by `manualSeed`.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
     demandNoMore(arguments, 2, "GPT2");

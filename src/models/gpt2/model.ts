@@ -57,6 +57,7 @@ export class GPT2MLP extends Module {
    * Sizes from the configuration.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(config: GPT2Config, options: LayerOptions = {}) {
     demandNoMore(arguments, 2, "GPT2MLP");
@@ -105,6 +106,7 @@ export class GPT2Block extends Module {
    * Sizes from the configuration; `layer` is its number, the first being 0.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that the device does not hold, or that is not floating-point.
    */
   constructor(config: GPT2Config, options: LayerOptions = {}, layer = 0) {
     demandNoMore(arguments, 3, "GPT2Block");
