@@ -36,6 +36,8 @@ export interface Subject {
   readonly share?: number;
   /** The longest time, in the row's unit, that it should take. */
   readonly atMost?: number;
+  /** The least speed, in the row's unit, that it should have. */
+  readonly atLeast?: number;
   /** How many times as fast as a rival it should be, by the rival's name. */
   readonly versus?: Readonly<Record<string, number>>;
 }
@@ -225,6 +227,9 @@ export class Bench {
       }
       if (subject.atMost !== undefined) {
         want(`≤ ${subject.atMost} ${row.unit}`, result.value <= subject.atMost);
+      }
+      if (subject.atLeast !== undefined) {
+        want(`≥ ${subject.atLeast} ${row.unit}`, result.value >= subject.atLeast);
       }
       for (const rival of rivals) {
         if (rival.missing !== undefined) continue;

@@ -287,6 +287,12 @@ export interface Kernels {
    * mode has changed since, it may read b itself.
    */
   matmulPacked?(a: View, b: View, packed: View, out: View, epilogue?: Epilogue): void;
+  /**
+   * Products of rows with matrices that they choose: row i of `out` is W[index[i]] · x[i]. `w` [experts · columns, depth] has all
+   * matrices one below the other, as they lie, and may be in blocks; x [rows, depth] and out [rows, columns] are contiguous, index is
+   * [rows]. Matrices that no row chooses are not read.
+   */
+  matmulExperts?(x: View, w: View, index: View, out: View): void;
   /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
   quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */
@@ -334,4 +340,23 @@ export interface Kernels {
     scalars: readonly number[],
     outputs: readonly View[],
   ): void;
+  /**
+   * A product of few rows whose left operand is the first output of a program over rows, wide: out [rows, n] =
+   * epilogue(that [rows, length] · b [length, n]), b as in `matmul`. What else the program has as `outputs` (f32) is stored
+   * besides; nothing that is written is memory of something that is read. Inputs (f32, f16 or bf16) that the program picks are
+   * tables [size, length], and `indices` [rows, 1] are what its positions are computed of. Only what
+   * {@link Kernels.fitsMatmulRows} allows.
+   */
+  matmulRows?(
+    program: RowProgram,
+    inputs: readonly View[],
+    scalars: readonly number[],
+    indices: readonly View[],
+    outputs: readonly View[],
+    b: View,
+    out: View,
+    epilogue?: Epilogue,
+  ): void;
+  /** Whether {@link Kernels.matmulRows} takes this, and does it in one go. Nothing is read or written. */
+  fitsMatmulRows?(...args: Parameters<NonNullable<Kernels["matmulRows"]>>): boolean;
 }

@@ -41,7 +41,7 @@ export type PrimitiveName =
   | "random";
 
 /** Names of the operations that a device may do in one go. */
-export type KernelName = Exclude<keyof Kernels, "attentionDTypes" | "packedBytes">;
+export type KernelName = Exclude<keyof Kernels, "attentionDTypes" | "packedBytes" | "fitsMatmulRows">;
 
 /** Names of all operations. */
 export type OperationName = PrimitiveName | KernelName;
@@ -59,6 +59,11 @@ export interface Operation {
   readonly isKernel: boolean;
   /** Its arguments, in order. */
   readonly parameters: readonly Parameter[];
+  /**
+   * The operation that does this one with its first operand computed on the way, by a program over rows; null for most. A device
+   * that has it says of each call whether it takes it ({@link Kernels.fitsMatmulRows}).
+   */
+  readonly withPrologue: KernelName | null;
   /** The shapes of the views it writes, in order, from its other arguments; null for one that the arguments leave open. */
   shapes(args: Arguments): readonly (Shape | null)[];
 }
@@ -86,8 +91,9 @@ function row(
   isKernel: boolean,
   text: string,
   shapes: (args: Arguments) => readonly (Shape | null)[],
+  withPrologue: KernelName | null = null,
 ): Operation {
-  return { name, isKernel, parameters: parameters(text), shapes };
+  return { name, isKernel, parameters: parameters(text), withPrologue, shapes };
 }
 
 /** x with the sizes of `axes` as 1. */
@@ -109,7 +115,7 @@ const list: readonly Operation[] = [
   row("matmul", false, "reads a, reads b, writes out, epilogue epilogue", ([a, b]) => {
     const columns = shapeOf(b);
     return [[...rowsOf(a), columns[columns.length - 1]]];
-  }),
+  }, "matmulRows"),
   row("gather", false, "reads x, word axis, reads index:i32|i64, writes out:x|f32", like(2)),
   row(
     "scatter",
@@ -177,6 +183,18 @@ const list: readonly Operation[] = [
     true,
     "reads a, reads b, reads packed:f32, writes out, epilogue epilogue",
     () => [null],
+  ),
+  row(
+    "matmulExperts",
+    true,
+    "reads x:f32|f16|bf16, reads w, reads index:i32, writes out:x",
+    () => [null],
+  ),
+  row(
+    "matmulRows",
+    true,
+    "word program, reads* inputs:f32|f16|bf16, number* scalars, reads* indices:i32, writes* outputs:f32, reads b, writes out, epilogue epilogue",
+    (args) => [...args[4] as View[], null].map(() => null),
   ),
   row("quantize", true, "reads x:f32, writes out:q8", like(0)),
   row(

@@ -16,6 +16,7 @@ import { counted, show } from "../core/show.ts";
 import { concat, empty, mul, slice, type Tensor } from "../ops/mod.ts";
 import { copyInto, demandTensor, noGrad, tidy } from "../tensor/mod.ts";
 import { DataParallel, type ParallelOptions } from "./data_parallel.ts";
+import { isOnAllRanks } from "./on_all_ranks.ts";
 import { offsetOf, onCpu, wireType } from "./memory.ts";
 import type { Join, Messenger, WireReduction } from "./messenger.ts";
 
@@ -63,15 +64,6 @@ const initOptions: OptionTable<InitOptions> = { timeout: kinds.number({ from: 1,
 const reduceOptions: OptionTable<ReduceOptions> = { op: kinds.oneOf("sum", "avg", "product", "max", "min") };
 const broadcastOptions: OptionTable<BroadcastOptions> = { src: kinds.whole(0) };
 
-/** Errors that every rank throws at the same time: one of them need speak. */
-const common = new WeakSet<object>();
-
-/** Marks an error as thrown on all ranks. */
-export function onAllRanks<E extends Error>(error: E): E {
-  common.add(error);
-  return error;
-}
-
 /**
  * The processes that were started together. There is one, `distributed`.
  *
@@ -94,6 +86,7 @@ export class Distributed {
   /**
    * Joins the other processes; alone where there are none. A second call changes nothing.
    * @throws {DeviceError} when a launcher started this process and there is no MPI library that fits it, saying why.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async init(options: InitOptions = {}): Promise<this> {
     const { timeout = 7 } = checkOptions("distributed.init", options, initOptions);
@@ -150,7 +143,7 @@ export class Distributed {
    * @internal
    */
   isCommon(error: unknown): boolean {
-    return typeof error === "object" && error !== null && common.has(error);
+    return typeof error === "object" && error !== null && isOnAllRanks(error);
   }
 
   /**
@@ -174,6 +167,7 @@ export class Distributed {
   /**
    * Makes the elements of `t` what they are over all ranks, in place, and gives `t`. f16 and bf16 are summed in f32.
    * @throws {OptionError} for "avg" of whole numbers.
+   * @throws {DTypeError} for what is no tensor.
    */
   async allReduce(t: Tensor, options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.allReduce", options, reduceOptions);
@@ -190,7 +184,11 @@ export class Distributed {
     return t;
   }
 
-  /** Gives every rank the elements of `t` on rank `src`, in place, and gives `t`, which has one shape everywhere. */
+  /**
+   * Gives every rank the elements of `t` on rank `src`, in place, and gives `t`, which has one shape everywhere.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   async broadcast(t: Tensor, options: BroadcastOptions = {}): Promise<Tensor> {
     const { src = 0 } = checkOptions("distributed.broadcast", options, broadcastOptions);
     demandTensor("distributed.broadcast", t, "t");
@@ -207,7 +205,10 @@ export class Distributed {
     return t;
   }
 
-  /** The tensors `t` of all ranks, which have one shape, in the order of the ranks. */
+  /**
+   * The tensors `t` of all ranks, which have one shape, in the order of the ranks.
+   * @throws {DTypeError} for what is no tensor.
+   */
   async allGather(t: Tensor): Promise<Tensor[]> {
     demandTensor("distributed.allGather", t, "t");
     const { messenger, size } = this, type = wireType("allGather", t);
@@ -233,6 +234,8 @@ export class Distributed {
   /**
    * Reduces over all ranks what each gives, and gives this rank its part: of a list with a tensor for each rank the one of this
    * rank, of one tensor its share of the first axis, which the number of ranks divides.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    */
   async reduceScatter(input: Tensor | readonly Tensor[], options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.reduceScatter", options, reduceOptions);

@@ -7,7 +7,7 @@
  * @module
  */
 import { describe, operands, withOperands } from "./graph.ts";
-import { type Expr, input } from "./nodes.ts";
+import { type Expr, input, type Program } from "./nodes.ts";
 
 /** Inputs from this number on are results of folds: `input(foldLeaf + j)` is that of fold j. */
 export const foldLeaf = 1000;
@@ -23,6 +23,14 @@ export interface RowFold {
   readonly value: Expr;
 }
 
+/** Inputs that are tables: what counts as a row of theirs is picked by its number. */
+export interface RowPicks {
+  /** For each input the number of its position; null for those whose rows are the program's. */
+  readonly of: readonly (number | null)[];
+  /** Positions in i32, as those of `gather`, of numbers that are one a row and given beside the inputs. */
+  readonly positions: Program;
+}
+
 /** A program. Inputs and outputs are wide (an element for each of a row) or narrow (one a row). */
 export interface RowProgram {
   /** Equal keys are equal programs. */
@@ -35,15 +43,18 @@ export interface RowProgram {
   readonly folds: readonly RowFold[];
   /** What is stored: wide, or of folds and narrow inputs alone. */
   readonly outputs: readonly { readonly value: Expr; readonly wide: boolean }[];
+  /** Which inputs are picked from tables; most programs have none. */
+  readonly picks?: RowPicks | undefined;
 }
 
 /** A program under its key. */
 export function rowProgram(parts: Omit<RowProgram, "key">): RowProgram {
-  const nodes = new Nodes(), { inputs, scalars, folds, outputs } = parts;
+  const nodes = new Nodes(), { inputs, scalars, folds, outputs, picks } = parts;
   const ends = [
     ...folds.map(({ kind, value }) => `${kind} ${nodes.of(value)}`),
     ...outputs.map(({ wide, value }) => `${wide ? "row" : "one"} ${nodes.of(value)}`),
   ];
+  if (picks) ends.push(`of ${picks.of} at ${picks.positions.key}`);
   return { ...parts, key: [inputs.map(Number).join(""), scalars, nodes.text, ...ends].join("/") };
 }
 

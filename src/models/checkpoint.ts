@@ -10,6 +10,7 @@
 import { isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape, sameShape, type Shape } from "../core/shape.ts";
+import { tellOtherParts } from "./nested.ts";
 
 /** A tensor that a file offers. */
 export interface Offered {
@@ -113,13 +114,14 @@ export function tellUnused(
  * Whether a tensor that a file calls `name` stands beside the network: neither in one of its modules nor in what these are in,
  * where it would change results.
  */
-function isBeside(name: string, parameter: string, { modules }: ExpectedTensors): boolean {
+function isBeside(name: string, parameter: string, { modules }: ExpectedTensors, isNested: boolean): boolean {
   const bodies = modules.filter((module) => module.includes(".")).map((module) => module.split(".")[0]);
   const isIn = (path: string, within: readonly string[]): boolean =>
     within.some((module) => path.startsWith(`${module}.`));
   // What lost a prefix was inside.
   const isBare = name === parameter || parameter.endsWith(`.${name}`);
-  return isBare && !isIn(name, bodies) && !isIn(parameter, modules);
+  // Parts beside a language model may be in what it is in: `model.visual`, `model.language_model`.
+  return isBare && (isNested || !isIn(name, bodies)) && !isIn(parameter, modules);
 }
 
 /**
@@ -129,6 +131,7 @@ function isBeside(name: string, parameter: string, { modules }: ExpectedTensors)
  * @param nameOf the parameter that a name means, or null for a tensor that is none.
  * @param title what the family is called in messages.
  * @param warn hears of tensors that are not used, in a line.
+ * @param outer the `model_type` of the whole, where this is the language model in it and its other parts are left out.
  * @throws {FormatError} listing missing names, unexpected names, and wrong shapes or dtypes, each apart.
  */
 export function matchNames(
@@ -138,6 +141,7 @@ export function matchNames(
   title: string,
   where: string,
   warn: (message: string) => void,
+  outer: string | null = null,
 ): Map<string, string> {
   const found = new Map<string, string>(),
     seen = new Set<string>(),
@@ -149,7 +153,7 @@ export function matchNames(
     if (name === null) continue;
     const shape = expected.shape(name), offeredShape = t.transposed ? [...t.shape].reverse() : t.shape;
     if (!shape) {
-      if (isBeside(own, name, expected)) unused.push(t);
+      if (isBeside(own, name, expected, outer !== null)) unused.push(t);
       else unexpected.push(told(t));
     } else if (found.has(name)) unexpected.push(`${cut(t.name)} (the file also has ${found.get(name)})`);
     else if (!sameShape(shape, offeredShape)) {
@@ -177,7 +181,8 @@ export function matchNames(
       `${where} does not hold the ${title} that its config.json describes; ${complaints.join("; ")}`,
     );
   }
-  tellUnused(unused, title, where, warn);
+  if (outer === null) tellUnused(unused, title, where, warn);
+  else tellOtherParts(unused.map(({ name }) => name.replace(wrapped, "")), outer, where, warn);
   return found;
 }
 

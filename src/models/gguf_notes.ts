@@ -12,11 +12,12 @@ import { counted } from "../core/show.ts";
 import type { GgufNotes, TypedNote } from "../files/gguf/mod.ts";
 import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
-import { ggufArchitecture } from "./gguf.ts";
+import { expertArchitectures, ggufArchitecture } from "./gguf.ts";
 import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
 import { activationNames } from "./activations.ts";
 import type { GPT2Config } from "./gpt2/config.ts";
 import type { Lfm2Config } from "./lfm2/config.ts";
+import type { Qwen3NextConfig } from "./qwen3_next/config.ts";
 
 /** What a configuration becomes. */
 export interface ArchitectureNotes {
@@ -126,9 +127,10 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
     // llama.cpp wants to be told that a Phi-3 has none.
     if (architecture === "phi3") to.set("attention.sliding_window", window ?? 0);
     if (window === undefined) return;
-    const isWritten = architecture === "phi3" || family === "mistral";
+    const isMistral = family === "mistral" || family === "mixtral",
+      isWritten = architecture === "phi3" || isMistral;
     if (isWritten && windows.every((w) => w === window)) {
-      if (family === "mistral") to.set("attention.sliding_window", window);
+      if (isMistral) to.set("attention.sliding_window", window);
       to.warnings.push(`llama.cpp does not heed this model's window of ${counted(window, "token")}`);
     } else {
       throw new FormatError(
@@ -163,6 +165,73 @@ function putShortConv(to: Notes, { kernel, convBias, heads, headDim, hiddenSize 
 }
 
 /**
+ * What experts are.
+ * @throws {FormatError} for those that llama.cpp computes otherwise.
+ */
+function putExperts(to: Notes, { experts, layers, heads, kvHeads }: DecoderConfig): void {
+  const { architecture } = to;
+  if (!experts) return;
+  const { count, active, inner, normalised, shared } = experts;
+  const is = !layers.every(({ sparse }) => sparse)
+    ? "layers without experts"
+    : architecture === "olmoe" && kvHeads !== heads
+    ? "fewer heads of keys than of queries"
+    : normalised !== expertArchitectures[architecture]
+    ? `probabilities of experts that ${normalised ? "sum" : "do not sum"} to 1`
+    : null;
+  if (is) {
+    throw new FormatError(
+      `a GGUF of ${architecture} does not say that a model has ${is}; keep it as safetensors`,
+    );
+  }
+  to.set("expert_count", count);
+  to.set("expert_used_count", active);
+  if (architecture !== "llama" && architecture !== "olmoe") to.set("expert_feed_forward_length", inner);
+  if (shared !== null) to.set("expert_shared_feed_forward_length", shared);
+}
+
+/**
+ * What a Qwen's delta networks are.
+ * @throws {FormatError} for those that llama.cpp does not compute.
+ */
+function putDelta(to: Notes, config: Qwen3NextConfig): void {
+  const { keyHeads, keyWidth, valueHeads, valueWidth, kernel, layers, outputBias, normEps, json } = config;
+  const is = kernel < 2
+    ? "convolutions that see one position"
+    : keyWidth !== valueWidth
+    ? `values of another width (${valueWidth}) than keys (${keyWidth})`
+    : outputBias
+    ? "biases in attention"
+    : to.architecture === "qwen3next" && !config.experts
+    ? "no experts"
+    : null;
+  if (is) {
+    throw new FormatError(
+      `a GGUF of ${to.architecture} does not say that a model has ${is}; keep it as safetensors`,
+    );
+  }
+  to.set("ssm.conv_kernel", kernel);
+  to.set("ssm.state_size", keyWidth);
+  to.set("ssm.group_count", keyHeads);
+  to.set("ssm.time_step_rank", valueHeads);
+  to.set("ssm.inner_size", valueHeads * valueWidth);
+  const attends = layers.map(({ states }) => !states), every = attends.indexOf(true) + 1;
+  if (attends.every((is, i) => is === ((i + 1) % every === 0))) to.set("full_attention_interval", every);
+  to.set("attention.recurrent_layers", attends.map((is) => !is));
+  if (to.architecture === "qwen35") {
+    const { rope_parameters: rope } = json as { rope_parameters?: { mrope_section?: unknown } };
+    const said = rope?.mrope_section, isSaid = Array.isArray(said) && said.length > 2 && said.length < 5;
+    // Of images; what stands for a text is the same in all of them.
+    to.set("rope.dimension_sections", [...(isSaid ? said : [11, 11, 10]), 0].slice(0, 4));
+  }
+  if (Math.abs(normEps / 1e-6 - 1) > 1e-3) {
+    to.warnings.push(
+      `llama.cpp adds this model's rms_norm_eps ${normEps} where keys are made of length 1, and transformers 1e-6`,
+    );
+  }
+}
+
+/**
  * The notes of a decoder.
  * @throws {FormatError} for a model that llama.cpp would compute otherwise.
  */
@@ -189,10 +258,12 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
   to.set("feed_forward_length", config.intermediateSize);
   to.set("attention.head_count", heads);
   if (!isNeox) {
-    const isMixed = layers.some(({ states }) => states);
+    const isMixed = family === "lfm2" && layers.some(({ states }) => states);
     to.set("attention.head_count_kv", isMixed ? layers.map(({ states }) => states ? 0 : kvHeads) : kvHeads);
   }
+  putExperts(to, config);
   if (family === "lfm2") putShortConv(to, config as Lfm2Config);
+  if (family === "qwen3_5_text" || family === "qwen3_next") putDelta(to, config as Qwen3NextConfig);
   to.set("vocab_size", config.vocabSize);
   to.set(isNeox ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", f32(config.normEps));
   if (isNeox) to.set("use_parallel_residual", (config as GPTNeoXConfig).parallelResidual);

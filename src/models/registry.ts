@@ -22,12 +22,18 @@ import { GPTNeoXModel } from "./gpt_neox/model.ts";
 import { graniteConfig } from "./granite/config.ts";
 import { lfm2Sized, lfm2Tensors } from "./lfm2/checkpoint.ts";
 import { type Lfm2Config, lfm2Config } from "./lfm2/config.ts";
+import { fromMixtral, sizedExperts, toMixtral } from "./decoder/experts.ts";
 import { Lfm2Model } from "./lfm2/model.ts";
 import { llamaConfig } from "./llama/config.ts";
 import { mistralConfig } from "./mistral/config.ts";
+import { mixtralConfig } from "./mixtral/config.ts";
+import { nestedText, outerNames } from "./nested.ts";
 import { olmo2Config } from "./olmo2/config.ts";
+import { olmoeConfig } from "./olmoe/config.ts";
 import { phi3Config } from "./phi3/config.ts";
 import { qwen2Config } from "./qwen2/config.ts";
+import { qwen2MoeConfig } from "./qwen2_moe/config.ts";
+import { qwen3MoeConfig } from "./qwen3_moe/config.ts";
 import { qwen3Config } from "./qwen3/config.ts";
 import { qwen3NextSized, qwen3NextTensors } from "./qwen3_next/checkpoint.ts";
 import { qwen35Config, type Qwen3NextConfig, qwen3NextConfig } from "./qwen3_next/config.ts";
@@ -37,6 +43,8 @@ import { smollm3Config } from "./smollm3/config.ts";
 /** A family whose network is the common decoder. */
 const common = (type: string, title: string, config: (c: ConfigFields) => DecoderConfig) =>
   decoderFamily({ type, title, config });
+
+const sharedExperts = sizedExperts("moe_intermediate_size", "shared_expert_intermediate_size");
 
 /** The families. */
 const all = [
@@ -75,7 +83,7 @@ const all = [
     config: qwen3NextConfig,
     network: Qwen3NextModel,
     tensors: qwen3NextTensors,
-    sized: (sizes) => ({ num_experts: 0, ...qwen3NextSized(sizes) }),
+    sized: (sizes) => ({ ...sharedExperts(sizes), ...qwen3NextSized(sizes) }),
   }),
   decoderFamily<Qwen3NextConfig>({
     type: "qwen3_5_text",
@@ -85,6 +93,21 @@ const all = [
     tensors: qwen3NextTensors,
     sized: qwen3NextSized,
   }),
+  decoderFamily({
+    type: "mixtral",
+    title: "Mixtral",
+    config: mixtralConfig,
+    names: { to: fromMixtral, back: toMixtral },
+    sized: () => ({ num_local_experts: 4 }),
+  }),
+  decoderFamily({ type: "qwen2_moe", title: "Qwen 2 MoE", config: qwen2MoeConfig, sized: sharedExperts }),
+  decoderFamily({
+    type: "qwen3_moe",
+    title: "Qwen 3 MoE",
+    config: qwen3MoeConfig,
+    sized: (sizes) => ({ ...sizedExperts("moe_intermediate_size")(sizes), norm_topk_prob: true }),
+  }),
+  decoderFamily({ type: "olmoe", title: "OLMoE", config: olmoeConfig, sized: sizedExperts() }),
 ] as unknown as readonly Family[];
 
 const families: ReadonlyMap<string, Family> = new Map(all.map((family) => [family.type, family]));
@@ -102,7 +125,7 @@ export const familyNames: readonly string[] = [...families.keys()];
 export function familyOf(type: unknown, where: string): Family {
   const found = typeof type === "string" ? families.get(type) : undefined;
   if (found) return found;
-  const near = typeof type === "string" ? nearest(type, familyNames) : null;
+  const near = typeof type === "string" ? nearest(type, [...familyNames, ...outerNames]) : null;
   throw new FormatError(
     `${where}: model_type is ${JSON.stringify(type) ?? "missing"}, which is not read here; ${
       near ? `the nearest of those there are is "${near}"` : `these are: ${familyNames.join(", ")}`
@@ -110,9 +133,21 @@ export function familyOf(type: unknown, where: string): Family {
   );
 }
 
-/** What says which family a config.json is of: `model_type`, or else the class that `architectures` names. */
+/**
+ * What says which family a config.json is of: `model_type`, or else the class that `architectures` names. One of a model of texts and
+ * images is of the family of its language model, which reads that from it.
+ */
 export function familyOfConfig(json: Readonly<Record<string, unknown>>, where: string): Family {
   demandRecord("config.json", json, where, "an object");
+  const text = nestedText(json, where);
+  if (text) {
+    const family = familyOf(text.json.model_type, text.where);
+    return {
+      ...family,
+      outer: text.outer,
+      parse: (_, _where, changes, warn) => family.parse(text.json, text.where, changes, warn),
+    };
+  }
   const { model_type: type, architectures } = json;
   if (type !== undefined || !Array.isArray(architectures)) return familyOf(type ?? oldest.type, where);
   const plain = (name: string): string => name.toLowerCase().replace(/_|text$/g, "");

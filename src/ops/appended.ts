@@ -8,10 +8,9 @@
  *
  * @module
  */
-import { alias, tidy } from "../tensor/mod.ts";
-import type { AttentionOptions } from "./attention.ts";
-import { scaledDotProductAttention } from "./attention.ts";
-import { attentionRows } from "./attention_rows.ts";
+import { tidy } from "../tensor/mod.ts";
+import { attend, type AttentionOptions } from "./attend.ts";
+import { attentionRows, writeAt } from "./attention_rows.ts";
 import { arange } from "./create.ts";
 import { gt, le, logicalAnd, sub, where } from "./elementwise.ts";
 import { toDType } from "./row.ts";
@@ -29,15 +28,6 @@ interface Appended {
 }
 
 const notes = new WeakMap<object, Appended>();
-
-/** Writes `fresh` [batch, heads, new, width] at the positions `places` (i32 [new]) of `whole`; see {@link appendAt}. */
-export function writeAt(whole: Tensor, fresh: Tensor, places: Tensor): void {
-  const { backend, dtype, shape: [batch, heads, , width] } = whole, written = toDType(fresh, dtype);
-  const index = alias(places, [batch, heads, places.size, width], [0, 0, places.strides[0], 0]);
-  whole.storage.version++;
-  backend.scatter("set", whole, 2, index, written);
-  index.dispose();
-}
 
 /**
  * Writes `fresh` [batch, heads, new, width] at the positions `places` (i32 [new]) of `whole` [batch, heads, capacity, width],
@@ -98,6 +88,6 @@ export function attendAppended(
     if (window !== undefined) seen = logicalAnd(seen, gt(all, sub(own, window)));
     // What is left of earlier texts may be no number, and nothing times that is none either.
     const mixed = where(unsqueeze(filled, 1), toDType(v.whole, q.dtype), 0);
-    return scaledDotProductAttention(q, toDType(k.whole, q.dtype), mixed, { ...given, attnMask: seen });
+    return attend(q, toDType(k.whole, q.dtype), mixed, { ...given, attnMask: seen });
   });
 }

@@ -10,8 +10,7 @@ import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { counted } from "../core/show.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
-import { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
-import { writeAt } from "./appended.ts";
+import { attend, type AttentionOptions } from "./attend.ts";
 import { alias, contiguousView, copyInto, empty } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { eq, gt, le, logicalAnd, sub, where } from "./elementwise.ts";
@@ -129,7 +128,7 @@ function attendAt(
     copyInto(added[i], slice(t, null, null, [at, at + 1]));
     return slice(t, null, null, [0, at + 1]);
   });
-  return scaledDotProductAttention(q, k, v, { ...options, isCausal: true });
+  return attend(q, k, v, { ...options, isCausal: true });
 }
 
 /** The same at a position that only the device knows: all that fit are looked at, and those behind it looked past. */
@@ -152,5 +151,14 @@ function attendWhere(
   const [k, v] = held.map((t) => toDType(t, q.dtype));
   // What is left there of earlier texts may be no number, and nothing times that is none either.
   const mixed = where(unsqueeze(before, 1), v, 0);
-  return scaledDotProductAttention(q, k, mixed, { ...options, attnMask: reshape(seen, [1, 1, 1, -1]) });
+  return attend(q, k, mixed, { ...options, attnMask: reshape(seen, [1, 1, 1, -1]) });
+}
+
+/** Writes `fresh` [batch, heads, new, width] at the positions `places` (i32 [new]) of `whole`; see `appendAt`. */
+export function writeAt(whole: Tensor, fresh: Tensor, places: Tensor): void {
+  const { backend, dtype, shape: [batch, heads, , width] } = whole, written = toDType(fresh, dtype);
+  const index = alias(places, [batch, heads, places.size, width], [0, 0, places.strides[0], 0]);
+  whole.storage.version++;
+  backend.scatter("set", whole, 2, index, written);
+  index.dispose();
 }

@@ -199,6 +199,7 @@ export function takeAlongDim(x: Tensor, index: Tensor, dim: number | null = null
  * ```ts
  * await (await nonzero(tensor([[0, 1], [2, 0]]))).toArray(); // [[0, 1], [1, 0]]
  * ```
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export async function nonzero(x: Tensor): Promise<Tensor> {

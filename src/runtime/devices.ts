@@ -189,7 +189,7 @@ async function openAdapter(options: WebGPUOptions): Promise<WebGpuBackend> {
   const { adapter, reason } = await requestGpuAdapter();
   if (adapter === null) throw new DeviceError(`device "webgpu" is not available: ${reason}`);
   // Loaded where there is an adapter: a page without one never fetches it.
-  const { openWebGpu } = await import("../backends/webgpu/open.ts");
+  const { openWebGpu } = await import("./webgpu.ts");
   return await openWebGpu(adapter, options);
 }
 

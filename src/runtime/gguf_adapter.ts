@@ -48,7 +48,12 @@ function sourceOf({ network, family, lora }: Adapted, file: GgufFile): Source {
       const name = `${weight.name}.lora_${key.toLowerCase()}`;
       if (!file.has(name)) continue;
       used.add(name);
-      const { shape } = file.info(name), { rows } = weight;
+      const { shape } = file.info(name), { rows, columns, rest } = weight;
+      if (rest) {
+        throw new FormatError(
+          `${where}: ${name} changes ${path}, which is two matrices in a GGUF; no adapter of it is read from one`,
+        );
+      }
       offers[key] = {
         name,
         shape,
@@ -59,6 +64,14 @@ function sourceOf({ network, family, lora }: Adapted, file: GgufFile): Source {
             const width = bytes.length / to;
             for (let i = 0; i < to; i++) {
               given.set(bytes.subarray(rows(i) * width, (rows(i) + 1) * width), i * width);
+            }
+          }
+          // And columns of a matrix's inputs are those of A.
+          if (key === "A" && columns) {
+            const wide = shape[1], size = bytes.length / shape[0] / wide;
+            for (let i = 0; i < shape[0] * wide; i++) {
+              const from = (i - i % wide + columns.order(i % wide)) * size;
+              given.set(bytes.subarray(from, from + size), i * size);
             }
           }
           target.backend.upload(target.buffer, 0, given);

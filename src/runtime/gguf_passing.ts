@@ -29,6 +29,10 @@ export interface Passing {
   /** Row r of what is written is row `rows[r]` of what is held. */
   readonly rows?: Int32Array;
   readonly plus?: number;
+  /** Column c of what is written is column `columns[c]` of what is held. */
+  readonly columns?: Int32Array;
+  /** What values become. */
+  readonly map?: (x: number) => number;
   /** Whether columns are held where rows are written. */
   readonly transposed?: boolean;
 }
@@ -37,9 +41,9 @@ export interface Passing {
 export const bytesFor = (type: GgufType, values: number): number =>
   values / ggufTypes[type].values * ggufTypes[type].bytes;
 
-/** The rows of `bytes` in another order. */
-function inOrder(bytes: Uint8Array, rows: Int32Array): Uint8Array {
-  const size = bytes.length / rows.length, out = new Uint8Array(bytes.length);
+/** Rows of `bytes`, of `size` bytes each, in another order. */
+function inOrder(bytes: Uint8Array, rows: Int32Array, size: number): Uint8Array {
+  const out = new Uint8Array(rows.length * size);
   rows.forEach((from, to) => out.set(bytes.subarray(from * size, (from + 1) * size), to * size));
   return out;
 }
@@ -65,9 +69,10 @@ function asType(type: GgufType, x: Float32Array): Uint8Array {
 async function passed(one: Passing): Promise<Uint8Array> {
   const { shape, held, type, rows, plus = 0, transposed = false } = one, count = sizeOf(shape);
   let bytes = await one.bytes();
-  if (rows) bytes = inOrder(bytes, rows);
-  if (held === type && plus === 0 && !transposed) return bytes;
-  const width = shape.at(-1) ?? 1, out = new Uint8Array(bytesFor(type, count));
+  const { columns, map } = one, width = shape.length > 1 ? shape.at(-1)! : 1;
+  if (rows) bytes = inOrder(bytes, rows, bytesFor(held, count) / rows.length);
+  if (held === type && plus === 0 && !transposed && !columns && !map) return bytes;
+  const out = new Uint8Array(bytesFor(type, count));
   if (transposed) {
     const floats = new Float32Array(count), turned = new Float32Array(count);
     asFloats(held, bytes, floats);
@@ -80,6 +85,13 @@ async function passed(one: Passing): Promise<Uint8Array> {
     const some = floats.subarray(0, Math.min(piece, count - at));
     asFloats(held, bytes.subarray(bytesFor(held, at), bytesFor(held, at + some.length)), some);
     if (plus !== 0) { for (let i = 0; i < some.length; i++) some[i] += plus; }
+    if (map) some.set(some.map(map));
+    if (columns) {
+      for (let row = 0; row < some.length; row += width) {
+        const own = some.slice(row, row + width);
+        columns.forEach((from, to) => some[row + to] = own[from]);
+      }
+    }
     out.set(asType(type, some), bytesFor(type, at));
   }
   return out;

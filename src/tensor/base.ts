@@ -13,7 +13,7 @@ import { FerrotypeError, OptionError } from "../core/errors.ts";
 import { contiguousStrides, demandCountable, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
 import { show } from "../core/show.ts";
 import { activeCapture } from "./capture/gate.ts";
-import { isScopeOpen, track } from "./lifetime.ts";
+import { isScopeOpen, track } from "./scopes.ts";
 import { Storage } from "./storage.ts";
 import type { TapeNode } from "./tape.ts";
 

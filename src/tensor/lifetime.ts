@@ -14,44 +14,8 @@ import { DTypeError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { TensorBase } from "./base.ts";
+import { nodesSoFar, type Scope, scopes } from "./scopes.ts";
 import type { TapeNode } from "./tape.ts";
-
-interface Scope {
-  tensors: TensorBase[];
-  nodes: TapeNode[];
-  /** How many tape entries there had been when it was opened. */
-  start: number;
-}
-
-const scopes: Scope[] = [];
-let nodesMade = 0;
-
-/** Puts a new tensor under the care of the innermost scope; false where there is none. */
-export function track(tensor: TensorBase): boolean {
-  if (!scopes.length) return false;
-  scopes[scopes.length - 1].tensors.push(tensor);
-  return true;
-}
-
-/** Whether there is a scope now. */
-export function isScopeOpen(): boolean {
-  return scopes.length > 0;
-}
-
-/** The number of a new tape entry: entries count up, so none leads to one with a higher number. */
-export function numberNode(): number {
-  return ++nodesMade;
-}
-
-/** How many tape entries there have been. */
-export function nodesSoFar(): number {
-  return nodesMade;
-}
-
-/** Puts a new tape entry under the care of the innermost scope. */
-export function trackNode(node: TapeNode): void {
-  if (scopes.length) scopes[scopes.length - 1].nodes.push(node);
-}
 
 /**
  * Takes `tensor` out of the care of every `tidy`: parameters, gradients and optimizer state outlive a step.
@@ -143,7 +107,7 @@ function close(scope: Scope, result: unknown): void {
 export function tidy<T>(f: () => T): T {
   demandNoMore(arguments, 1, "tidy");
   demandFunction("tidy", f);
-  const scope: Scope = { tensors: [], nodes: [], start: nodesMade };
+  const scope: Scope = { tensors: [], nodes: [], start: nodesSoFar() };
   scopes.push(scope);
   let result: T;
   try {

@@ -12,7 +12,7 @@ import type { Backend } from "../backends/contract.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { activeCapture } from "./capture/gate.ts";
 import { savedAlias, type TensorBase } from "./base.ts";
-import { numberNode, trackNode } from "./lifetime.ts";
+import { numberNode, trackNode } from "./scopes.ts";
 
 /**
  * Gradients for each input, given the gradient of the output and what was kept. `needs[i]` tells whether input i

@@ -32,6 +32,7 @@ import { checkMaxMemory } from "../max_memory.ts";
 import { gather } from "./kernels/gather.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
+import { fitsMatmulRows, matmulRows } from "./kernels/matmul_rows.ts";
 import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
 import { rmsNorm, rmsNormBackward } from "./kernels/rms_norm.ts";
@@ -177,6 +178,8 @@ function kernelsOn(gpu: Gpu): Kernels {
     crossEntropy: (...args) => crossEntropy(gpu, ...args),
     crossEntropyBackward: (...args) => crossEntropyBackward(gpu, ...args),
     rows: (...args) => rows(gpu, ...args),
+    matmulRows: (...args) => matmulRows(gpu, ...args),
+    fitsMatmulRows: (...args) => fitsMatmulRows(gpu, ...args),
     sample: (...args) => sample(gpu, ...args),
   };
 }

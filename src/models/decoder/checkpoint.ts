@@ -4,13 +4,15 @@
  * @module
  */
 import { type ExpectedTensors, layeredTensors, type Shapes } from "../checkpoint.ts";
+import { withoutOuter } from "../nested.ts";
 import type { DecoderConfig } from "./config.ts";
+import { expertShapes } from "./experts.ts";
 
 /** The entries whose condition holds. */
 const when = (is: boolean, shapes: Shapes): Shapes => is ? shapes : {};
 
 /** A layer's parameters, by their names inside it. */
-function layerShapes(config: DecoderConfig): Shapes {
+function layerShapes(config: DecoderConfig, sparse: boolean): Shapes {
   const { hiddenSize: width, intermediateSize: inner, heads, kvHeads, headDim, qkNorm, fused } = config;
   const { qkvBias, outputBias, mlpBias, normPlacement: placement } = config;
   const queries = heads * headDim, keys = kvHeads * headDim;
@@ -32,11 +34,13 @@ function layerShapes(config: DecoderConfig): Shapes {
     }),
     "post_attention_layernorm.weight": [width],
     ...when(placement === "both", { "pre_feedforward_layernorm.weight": [width] }),
-    ...fused ? linear("mlp.gate_up_proj", width, 2 * inner, mlpBias) : {
-      ...linear("mlp.gate_proj", width, inner, mlpBias),
-      ...linear("mlp.up_proj", width, inner, mlpBias),
+    ...sparse ? expertShapes(config) : {
+      ...fused ? linear("mlp.gate_up_proj", width, 2 * inner, mlpBias) : {
+        ...linear("mlp.gate_proj", width, inner, mlpBias),
+        ...linear("mlp.up_proj", width, inner, mlpBias),
+      },
+      ...linear("mlp.down_proj", inner, width, mlpBias),
     },
-    ...linear("mlp.down_proj", inner, width, mlpBias),
     ...when(placement !== "pre", { "post_feedforward_layernorm.weight": [width] }),
   };
 }
@@ -44,10 +48,11 @@ function layerShapes(config: DecoderConfig): Shapes {
 /** The parameters of a decoder of this configuration. */
 export function decoderTensors(config: DecoderConfig): ExpectedTensors {
   const { hiddenSize: width, vocabSize, layers, tied } = config;
+  const dense = layerShapes(config, false), sparse = config.experts ? layerShapes(config, true) : dense;
   return layeredTensors(
     "model.layers.",
     layers.length,
-    layerShapes(config),
+    (layer) => layers[layer].sparse ? sparse : dense,
     { "model.embed_tokens.weight": [vocabSize, width] },
     { "model.norm.weight": [width], ...when(!tied, { "lm_head.weight": [vocabSize, width] }) },
   );
@@ -58,9 +63,10 @@ const buffer = /(^|\.)(rotary_emb\.(inv_freq|cos_cached|sin_cached)|(attention|a
 
 /**
  * The parameter that a checkpoint calls `name`: a file of the layers alone, without the output layer, leaves out the `body`
- * ("model.") before its names. Null for a buffer, and for an output layer (`head`) that is tied.
+ * ("model.") before its names, and one of texts and images has another. Null for a buffer, and for an output layer (`head`) that is tied.
  */
 export function decoderParameter(name: string, body: string, head: string, tied: boolean): string | null {
-  if (buffer.test(name) || (tied && name === `${head}.weight`)) return null;
-  return name.startsWith(body) || name.startsWith(`${head}.`) ? name : body + name;
+  const own = withoutOuter(name);
+  if (buffer.test(own) || (tied && own === `${head}.weight`)) return null;
+  return own.startsWith(body) || own.startsWith(`${head}.`) ? own : body + own;
 }

@@ -190,7 +190,7 @@ export function commonFields(
 function scalingOf(c: ConfigFields, where: ConfigFields | null, maxPositions: number): RopeScaling {
   if (where === null) return { ropeType: "default" };
   const key = where.raw("rope_type") === undefined && where.raw("type") !== undefined ? "type" : "rope_type";
-  const kinds = ["default", "linear", "dynamic", "llama3", "yarn", "longrope", "su"] as const;
+  const kinds = ["default", "linear", "dynamic", "llama3", "yarn", "longrope", "su", "mrope"] as const;
   const kind = where.oneOf<typeof kinds[number]>(key, kinds, "default");
   const original = (): number =>
     where.size("original_max_position_embeddings", c.size("original_max_position_embeddings", maxPositions));
@@ -198,6 +198,8 @@ function scalingOf(c: ConfigFields, where: ConfigFields | null, maxPositions: nu
     where.raw(name) === undefined ? {} : { [as]: where.positive(name) };
   switch (kind) {
     case "default":
+    // Positions of images have three numbers; those of texts have the same one three times.
+    case "mrope":
       return { ropeType: "default" };
     case "linear":
     case "dynamic":
@@ -270,7 +272,8 @@ export function rotaryOf(
   };
 }
 
-const mostLayers = 65_536;
+/** Layers that a model may have. Beyond, a slip of the hand: they would be made until memory ends. */
+export const mostLayers = 65_536;
 
 /**
  * The kind of each layer, where some have states in place of keys and values: by `layer_types`, or else by `kind`.
@@ -305,7 +308,6 @@ export function layersOf(
   windowed: (layer: number) => boolean,
 ): DecoderLayerConfig[] {
   const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
-  // Beyond, a slip of the hand: layers would be made until memory ends.
   if (count > mostLayers) c.fail("num_hidden_layers", `at most ${mostLayers}`);
   if (types !== undefined) {
     const known = ["full_attention", "sliding_attention"];

@@ -74,13 +74,25 @@ function numberText(x: unknown): string {
 }
 
 /** A program over rows: its folds r0, r1 …, then what is stored. */
-function rowsText(args: readonly unknown[]): string {
-  const { folds, outputs } = args[0] as RowProgram, inputs = args[1] as View[];
-  const scalars = (args[2] as number[]).map(numberText), names = inputs.map(operandName);
+function rowsText(args: readonly unknown[], indices: readonly View[] = []): string {
+  const { folds, outputs, picks } = args[0] as RowProgram, inputs = args[1] as View[];
+  const scalars = (args[2] as number[]).map(numberText), places = indices.map(operandName);
+  const names = inputs.map((view, i): string => {
+    const number = picks?.of[i] ?? null;
+    return number === null
+      ? operandName(view)
+      : `${operandName(view)}[${formula(picks!.positions.outputs[number], places, [])}]`;
+  });
   folds.forEach((_, j) => names[foldLeaf + j] = `r${j}`);
   const found = folds.map(({ kind, value }, j) => `r${j} = ${kind} ${formula(value, names, scalars)}`);
   const stored = outputs.map(({ value }) => formula(value, names, scalars));
-  return `rows(${[...found, ...stored].join("; ")})  over ${inputs.map(viewText).join(", ")}`;
+  return `rows(${[...found, ...stored].join("; ")})  over ${
+    [...inputs, ...indices].map(viewText).join(", ")
+  }`;
+}
+
+function epilogueText({ program, inputs, scalars }: Epilogue): string {
+  return `then ${formula(program.outputs[0], ["it", ...inputs.map(operandName)], scalars.map(numberText))}`;
 }
 
 /** One step as one line. */
@@ -98,6 +110,13 @@ export function stepText(step: Step): string {
     }`;
   }
   if (operation.name === "rows") return `${written.join(", ")} = ${rowsText(args)}`;
+  if (operation.name === "matmulRows") {
+    // Its first output is the left operand.
+    const left = rowsText(args, args[3] as View[]),
+      [b, , epilogue] = args.slice(5) as [View, View, Epilogue?];
+    const then = epilogue ? `, ${epilogueText(epilogue)}` : "";
+    return `${written.join(", ")} = matmul(${viewText(b)}${then}) of ${left}`;
+  }
   operation.parameters.forEach(({ kind, name }, i) => {
     const x = args[i];
     if (x === null || x === undefined || kind === "writes") return;
@@ -105,9 +124,7 @@ export function stepText(step: Step): string {
       const views = [x].flat() as View[];
       rest.push(views.filter((view) => !isNumber(view)).map(viewText).join(", "));
     } else if (kind === "epilogue") {
-      const { program, inputs, scalars } = x as Epilogue;
-      const names = ["it", ...inputs.map(operandName)];
-      rest.push(`then ${formula(program.outputs[0], names, scalars.map(numberText))}`);
+      rest.push(epilogueText(x as Epilogue));
     } else if (kind === "program") {
       // A reduction's program reads the views that follow it.
       const names = (args[i + 1] as View[]).map(operandName),

@@ -73,6 +73,7 @@ export const upload: Operation = {
     { name: "to", kind: "updates", list: false, dtypes: null },
     { name: "bytes", kind: "word", list: false, dtypes: null },
   ],
+  withPrologue: null,
   shapes: () => [null],
 };
 
@@ -87,6 +88,7 @@ export const lookAtDivisor: Operation = {
     { name: "divisor", kind: "reads", list: false, dtypes: null },
     { name: "of", kind: "word", list: false, dtypes: null },
   ],
+  withPrologue: null,
   shapes: () => [],
 };
 
@@ -99,6 +101,7 @@ export function oneOperation(name: string): Operation {
       { name: "inputs", kind: "reads", list: true, dtypes: null },
       { name: "out", kind: "writes", list: false, dtypes: null },
     ],
+    withPrologue: null,
     shapes: () => [null],
   };
 }

@@ -168,6 +168,6 @@ export function attentionStep(
     u32[at + outArg / 4] = to + 4 * heads * width * start;
     engine.f32[at + scaleArg / 4] = scale;
     const met = window ? Math.min(most, window) : most;
-    engine.run(kernel, rows * heads, Math.max(1, Math.ceil(40_000 / (met * width))));
+    engine.run(kernel, rows * heads, Math.max(1, Math.ceil(10_000 / (met * width))));
   }
 }

@@ -154,6 +154,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   write(engine, args, arg.blockPanelsArg, width);
   write(engine, args, arg.columnBlocksArg, count);
   write(engine, args, arg.blockDepthArg, blockDepth(depth));
+  write(engine, args, arg.atOnceArg, b.bytes * columns * depth <= cachedBytes ? 2 : 1);
   writeEpilogue(engine, product, program, scalars);
   const items = count * matrices;
   const bytes = depth * Math.min(width, columns) * b.bytes * rows;
@@ -161,11 +162,15 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   if (!ready) engine.heap.release(packed);
 }
 
+/** A model of matrices no larger than this is in the cache as a whole, or nearly. */
+const cachedBytes = 640 << 10;
+
 /** Columns of an item of {@link multiplyFew}, about. */
 function columnsAtATime({ threads }: Engine, layout: StripLayout): number {
   const { rows, columns, depth, matrices } = product;
   // For some tens of kilobytes of b, so that threads get even shares and sums stay close.
-  const wanted = Math.max(1, Math.min(64, Math.floor(rows * columns * depth * matrices / 30_000)));
+  const most = Math.max(1, Math.min(64, Math.floor(rows * columns * depth * matrices / 30_000)));
+  const wanted = most > 1 && matrices % 2 !== 0 ? 2 * Math.ceil(most / 2) : most;
   if (layout === "k" || wanted === 1) return columns * matrices / wanted;
   // Pieces of rows as long as may be: memory gives short ones of many rows at half the speed and less.
   const shares = Math.ceil(threads / matrices);

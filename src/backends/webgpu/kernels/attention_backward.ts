@@ -13,7 +13,7 @@ import type { View } from "../../contract.ts";
 import { floatBits, type Gpu, groupSize, param } from "../gpu.ts";
 import { type Binding, store } from "../wgsl/elements.ts";
 import { bind, type Bindings, source, withFunctions } from "../wgsl/module.ts";
-import { byBatch, element, fewRows, headParams, headRow, lseSteps } from "./attention.ts";
+import { byBatch, element, fewRows, headParams, headRow, lseSteps } from "./attention_heads.ts";
 import { attentionBackwardTiles, backwardTiles } from "./attention_backward_tiles.ts";
 import { inParts, throughWindows } from "../windows.ts";
 import { reduce } from "./reduce.ts";

@@ -23,7 +23,7 @@ import {
   tileTeam,
   upTo,
 } from "../wgsl/tiles.ts";
-import { headParams, headRow } from "./attention.ts";
+import { headParams, headRow } from "./attention_heads.ts";
 import { putQuad } from "./attention_tiles.ts";
 
 const viewsAt = 10;

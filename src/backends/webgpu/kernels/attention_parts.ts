@@ -9,7 +9,7 @@ import type { View } from "../../contract.ts";
 import { type Gpu, groupSize, param } from "../gpu.ts";
 import { store } from "../wgsl/elements.ts";
 import { bind, source, withFunctions } from "../wgsl/module.ts";
-import { element, headParams, headRow } from "./attention.ts";
+import { element, headParams, headRow } from "./attention_heads.ts";
 
 /** How many parts the keys are cut into; a processor has no use for more than one. */
 export function partsOf(gpu: Gpu, keys: number): number {

@@ -19,7 +19,7 @@ import {
   tileTeam,
   upTo,
 } from "../wgsl/tiles.ts";
-import { headRow } from "./attention.ts";
+import { headRow } from "./attention_heads.ts";
 
 /** Statements that store the columns of `value`, a vec4, as numbers 4 · quad, … of the row at `at`. */
 export function putQuad(b: Binding, width: number, quad: string, at: string, value: string): string {

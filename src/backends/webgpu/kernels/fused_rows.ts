@@ -4,14 +4,13 @@
  *
  * @module
  */
-import type { Expr } from "../../../expr/nodes.ts";
-import { program as makeProgram } from "../../../expr/program.ts";
-import { foldLeaf, type RowProgram } from "../../../expr/row_program.ts";
+import type { RowProgram } from "../../../expr/row_program.ts";
 import type { View } from "../../contract.ts";
 import { floatBits, type Gpu, param } from "../gpu.ts";
 import { load, store } from "../wgsl/elements.ts";
 import { bind, type Bindings, source, withFunctions } from "../wgsl/module.ts";
-import { programCode, scalarParams } from "../wgsl/program.ts";
+import { scalarParams } from "../wgsl/program.ts";
+import { RowBody } from "../wgsl/row_body.ts";
 import { columns, rowMain, teamFor } from "../wgsl/rows.ts";
 import { inParts } from "../windows.ts";
 
@@ -41,7 +40,7 @@ function someRows(
   const length = Math.max(...views.map(({ shape }) => shape[1])), team = teamFor(gpu, count);
   const after = 3 + 2 * views.length;
   const kernel = gpu.kernel(`fused rows ${team} ${program.key} ${bindings.key}`, () => {
-    const code = rowMain(gpu, team, new Body(program, bindings, after).text);
+    const code = rowMain(gpu, team, bodyOf(program, bindings, after));
     return source(bindings, withFunctions(code), after + program.scalars);
   });
   const params = [count, length, ...views.flatMap(({ offset, strides }) => [offset, strides[0]])];
@@ -55,73 +54,27 @@ function someRows(
   );
 }
 
-/** The statements that do one row. */
-class Body {
-  readonly text: string;
-  readonly #program: RowProgram;
-  readonly #bindings: Bindings;
-  readonly #scalars: number;
-
-  /** The program's scalars begin at parameter `scalars`. */
-  constructor(program: RowProgram, bindings: Bindings, scalars: number) {
-    this.#program = program;
-    this.#bindings = bindings;
-    this.#scalars = scalars;
-    const { inputs, folds, outputs } = program, lines: string[] = [];
-    const wide = outputs.flatMap(({ value, wide }, k) => wide ? [{ value, k }] : []),
-      narrow = outputs.flatMap(({ value, wide }, k) => wide ? [] : [{ value, k }]);
-    inputs.forEach((isWide, k) => isWide || lines.push(`let n${k} = ${this.#load(k, "0")};`));
-    folds.forEach(({ kind, value }, j) => lines.push(this.#fold(kind, value, j)));
-    if (wide.length) {
-      const { statements, outputs: values } = this.#code(wide.map(({ value }) => value));
-      const stores = wide.map(({ k }, i) => this.#store(k, "c", values[i]));
-      lines.push(columns(param(2), `${statements}\n  ${stores.join("\n  ")}`));
-    }
-    if (narrow.length) {
-      // What is one a row may be written where others of the workgroup read it when they began.
-      lines.push("storageBarrier();");
-      const { statements, outputs: values } = this.#code(narrow.map(({ value }) => value));
-      const stores = narrow.map(({ k }, i) => this.#store(k, "0", values[i]));
-      lines.push(`if (lane == 0) {\n  ${statements}\n  ${stores.join("\n  ")} }`);
-    }
-    this.text = lines.join("\n  ");
+/** The statements that do one row; the program's scalars begin at parameter `scalars`. */
+function bodyOf(program: RowProgram, bindings: Bindings, scalars: number): string {
+  const at = (v: number, column: string): string =>
+    `${param(3 + 2 * v)} + row * ${param(4 + 2 * v)} + ${column}`;
+  const body = new RowBody(program, {
+    load: (k, column) => load(bindings.of[k], "f32", at(k, column), "f32"),
+    store(k, column, value) {
+      const v = program.inputs.length + k;
+      return store(bindings.of[v], "f32", at(v, column), value, "f32");
+    },
+    length: param(2),
+    scalars,
+  });
+  const lines = [body.folds()], wide = body.outputs(true), narrow = body.outputs(false);
+  if (wide.values.length) {
+    lines.push(columns(param(2), `${wide.statements}\n  ${body.stores(wide.values, "c")}`));
   }
-
-  #fold(kind: string, value: Expr, j: number): string {
-    const { statements, outputs: [x] } = this.#code([value]), name = `f${j}`;
-    // The smallest is the largest of what it is not.
-    const of = kind === "min" ? `-(${x})` : x;
-    const [start, join, team] = kind === "sum"
-      ? ["0.0f", `${name} + ${of}`, "teamSum"]
-      : ["bits(0xff800000u)", `maxNan(${name}, ${of})`, "teamMax"];
-    return `var ${name} = ${start};
-  ${columns(param(2), `${statements}\n  ${name} = ${join};`)}
-  let r${j} = ${kind === "min" ? "-" : ""}${team}(lane0, ${name});`;
+  if (narrow.values.length) {
+    // What is one a row may be written where others of the workgroup read it when they began.
+    lines.push("storageBarrier();");
+    lines.push(`if (lane == 0) {\n  ${narrow.statements}\n  ${body.stores(narrow.values, "0")} }`);
   }
-
-  /** Expressions of the row: first what they read of it at column c, then what is computed. */
-  #code(values: readonly Expr[]): { statements: string; outputs: readonly string[] } {
-    const { inputs, folds, scalars } = this.#program, names: string[] = [];
-    inputs.forEach((isWide, k) => names[k] = isWide ? `x${k}` : `n${k}`);
-    folds.forEach((_, j) => names[foldLeaf + j] = `r${j}`);
-    const program = makeProgram("f32", values, { inputs: foldLeaf + folds.length, scalars });
-    const code = programCode(program, names, this.#scalars), all = `${code.statements} ${code.outputs}`;
-    const loads = inputs.flatMap((isWide, k) =>
-      isWide && new RegExp(`\\bx${k}\\b`).test(all) ? [`let x${k} = ${this.#load(k, "c")};`] : []
-    );
-    return { statements: [...loads, code.statements].join("\n  "), outputs: code.outputs };
-  }
-
-  #at(v: number, column: string): string {
-    return `${param(3 + 2 * v)} + row * ${param(4 + 2 * v)} + ${column}`;
-  }
-
-  #load(k: number, column: string): string {
-    return load(this.#bindings.of[k], "f32", this.#at(k, column), "f32");
-  }
-
-  #store(k: number, column: string, value: string): string {
-    const v = this.#program.inputs.length + k;
-    return store(this.#bindings.of[v], "f32", this.#at(v, column), value, "f32");
-  }
+  return lines.join("\n  ");
 }

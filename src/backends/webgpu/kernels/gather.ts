@@ -30,9 +30,14 @@ export function position(
   notes: Binding,
   first: number,
 ): string {
+  return positionOf(load(index, dtype, at, "i64"), notes, first);
+}
+
+/** The same for what `whole`, an i64, gives. */
+export function positionOf(whole: string, notes: Binding, first: number): string {
   const size = param(first + 1);
   // Of an i64 the low word is the index, and the high one its sign.
-  return `let whole = ${load(index, dtype, at, "i64")}; let given = bitcast<i32>(whole.x);
+  return `let whole = ${whole}; let given = bitcast<i32>(whole.x);
   var k = select(given, given + ${size}, given < 0);
   if (k < 0 || k >= ${size} || bitcast<i32>(whole.y) != given >> 31u) {
     if (atomicMax(&${notes.name}[0], 1u) == 0u) {

@@ -15,7 +15,7 @@ import { add } from "../../../expr/build.ts";
 import { input } from "../../../expr/nodes.ts";
 import { program, substitute } from "../../../expr/program.ts";
 import type { ComputeType, Program } from "../../../expr/nodes.ts";
-import type { Epilogue, View } from "../../contract.ts";
+import type { DeviceBuffer, Epilogue, View } from "../../contract.ts";
 import { floatBits, type Gpu, param } from "../gpu.ts";
 import { carrier, computeTypeOf, load, store } from "../wgsl/elements.ts";
 import {
@@ -163,16 +163,33 @@ function matmulInParts(gpu: Gpu, a: View, b: View, out: View, epilogue: Epilogue
   }
 }
 
-function describe(a: View, b: View, out: View, epilogue: Epilogue | undefined): Product {
+/** What else a kernel is bound to. */
+export interface Beside {
+  readonly reads: readonly View[];
+  readonly writes: readonly View[];
+  readonly notes: DeviceBuffer | undefined;
+}
+
+const nothing: Beside = { reads: [], writes: [], notes: undefined };
+
+/** A product of these views; what is bound `beside` them comes last among what is read, and among what is written. */
+export function describe(
+  a: View,
+  b: View,
+  out: View,
+  epilogue: Epilogue | undefined,
+  beside: Beside = nothing,
+): Product {
   const rank = out.shape.length, [m, n] = out.shape.slice(-2), k = a.shape[rank - 1];
   const floating = isFloat(a.dtype) || isFloat(b.dtype) || isQuantized(b.dtype);
   const type = floating ? "f32" : computeTypeOf(out.dtype), extra = epilogue?.inputs ?? [];
-  const views = [a, b, out, ...extra], bindings = bind([a, b, ...extra], [out]);
+  const views = [a, b, out, ...extra], { reads, writes, notes } = beside;
+  const bindings = bind([a, b, ...extra, ...reads], [out, ...writes], notes);
   // In the order of `views`: the output was bound last.
   const of = [
     bindings.of[0],
     bindings.of[1],
-    bindings.of[extra.length + 2],
+    bindings.of[extra.length + reads.length + 2],
     ...bindings.of.slice(2, extra.length + 2),
   ];
   const batch = coalesce(

@@ -11,6 +11,7 @@
 import { isQuantized } from "../../../core/dtype.ts";
 import type { View } from "../../contract.ts";
 import { type Gpu, groupSize, param } from "../gpu.ts";
+import { teamArgument, teamBegin } from "../wgsl/team.ts";
 import { withFunctions } from "../wgsl/module.ts";
 import type { Product } from "./matmul.ts";
 
@@ -24,11 +25,14 @@ export function inFours(view: View, turned: boolean): boolean {
 
 /** Whether this kernel takes the product: numbers in fours, and no buffer of an operand bound for something else. */
 export function fitsStrips(p: Product): boolean {
-  const { a, b, bindings } = p, others = [p.out, ...(p.epilogue?.inputs ?? [])];
-  const quantized = isQuantized(b.dtype);
-  if (p.type !== "f32" || a.dtype !== "f32" || p.k === 0 || bindings.buffers.length !== others.length + 2) {
-    return false;
-  }
+  const others = [p.out, ...(p.epilogue?.inputs ?? [])];
+  return p.bindings.buffers.length === others.length + 2 && liesInFours(p);
+}
+
+/** Whether the operands' numbers are read in fours. */
+export function liesInFours(p: Product): boolean {
+  const { a, b } = p, quantized = isQuantized(b.dtype);
+  if (p.type !== "f32" || a.dtype !== "f32" || p.k === 0) return false;
   if (!["f32", "f16", "bf16", "q8", "q4"].includes(b.dtype)) return false;
   if (quantized) return inFours(a, false) && b.offset % 32 === 0 && p.k % 32 === 0;
   return inFours(a, false) && (inFours(b, true) || inFours(b, false));
@@ -60,26 +64,59 @@ fn ofBytes(w: u32) -> vec4<f32> {
 fn ofNibbles(w: u32) -> vec4<f32> { return vec4<f32>(vec4<u32>(w, w >> 8u, w >> 16u, w >> 24u) & vec4<u32>(15u)) - 8.0f; }
 `;
 
-/** Computes a product that {@link fitsStrips}. */
-export function strips(gpu: Gpu, p: Product): void {
+/** What computes the rows of the left operand where they are wanted, instead of reading them. */
+export interface Prologue {
+  /** Equal keys are equal code. */
+  readonly key: string;
+  /** The function `prologue(lane0, isFirst)`, which `size` invocations call together: it fills `left` with all rows, in fours. */
+  code(size: number): string;
+}
+
+/** How a product is cut: `rows` and columns of an invocation, parts of a sum, invocations of a workgroup. */
+interface Cut {
+  readonly turned: boolean;
+  readonly rows: number;
+  readonly times: number;
+  readonly parts: number;
+  readonly team: number;
+}
+
+function cutOf(gpu: Gpu, p: Product, hasPrologue: boolean): Cut {
   const { b, m, n } = p, quantized = isQuantized(b.dtype), turned = quantized || inFours(b, true);
   const { software } = gpu, unit = turned ? 1 : 4;
   const rows = m >= (software ? 16 : 128) ? 16 : Math.min(m, 8);
   // A processor's lanes walk down the weights in steps of a whole row: the more of each row they take, the fewer pages.
-  const times = software && !quantized && n % (2 * unit) === 0 ? 2 : 1, wide = unit * times;
+  const times = software && !quantized && n % (2 * unit) === 0 ? 2 : 1;
   // Parts of the sums, side by side in a workgroup; a processor has no use for them.
-  const alone = software || m > 4, parts = alone ? 1 : partsOf(b, turned, p.k, n * p.batch);
+  const alone = software || m > 4;
+  let parts = alone ? 1 : partsOf(b, turned, p.k, n * p.batch);
+  // What every workgroup computes anew pays in many columns.
+  if (hasPrologue) parts = Math.min(parts, 16);
   // Of many small workgroups each of a processor's threads gets its share.
-  const team = software ? 16 : alone ? groupSize : 4 * groupSize;
-  const kernel = gpu.kernel(`strips ${turned} ${rows} ${times} ${parts} ${p.key}`, () => {
+  const few = hasPrologue && n > 4096 ? groupSize : 16;
+  return { turned, rows, times, parts, team: software ? few : alone ? groupSize : 4 * groupSize };
+}
+
+/** Bytes of workgroup memory that a product takes whose prologue makes all of its rows. */
+export function prologueBytes(gpu: Gpu, p: Product): number {
+  const { turned, rows, times, parts, team } = cutOf(gpu, p, true);
+  return 4 * (p.m * p.k + team + (parts > 1 ? rows * times * team * (turned ? 1 : 4) : 0));
+}
+
+/** Computes a product that {@link fitsStrips}; one with a `prologue` has at most eight rows, and reads no left operand. */
+export function strips(gpu: Gpu, p: Product, prologue?: Prologue): void {
+  const { b, m, n } = p, quantized = isQuantized(b.dtype), cut = cutOf(gpu, p, prologue !== undefined);
+  const { turned, rows, times, parts, team } = cut, wide = (turned ? 1 : 4) * times;
+  const own = prologue ? `${p.k} ${prologue.key}` : "";
+  const kernel = gpu.kernel(`strips ${turned} ${rows} ${times} ${parts} ${team} ${p.key} ${own}`, () => {
     const types = p.bindings.types.map((type, i) => {
-      if (i === 0) return fullType;
+      if (i === 0) return prologue ? type : fullType;
       return i > 1 || quantized ? type : b.dtype === "f32" ? fullType : halfType;
     });
-    const code = withFunctions(
-      `${p.code(false)}${unpackingOf(b.dtype)}${main(b, turned, rows, times, parts, team)}`,
-    );
-    return { code, types, writes: p.bindings.writes, words: p.words };
+    const text = `${p.code(false)}${unpackingOf(b.dtype)}${prologue?.code(team) ?? ""}${
+      main(gpu, p, cut, prologue)
+    }`;
+    return { code: withFunctions(text), types, writes: p.bindings.writes, words: p.words };
   });
   const across = Math.ceil(n / (wide * team / parts)), down = Math.ceil(m / rows);
   gpu.run(kernel, p.bindings.buffers, p.params, across, down, p.batch);
@@ -107,23 +144,26 @@ export function unpackingOf(dtype: View["dtype"]): string {
   return unpacking.split(/\n(?=fn )/).filter((text) => new RegExp(`fn (${wanted})\\(`).test(text)).join("\n");
 }
 
-function main(b: View, turned: boolean, rows: number, times: number, parts: number, team: number): string {
+function main(gpu: Gpu, { b, k }: Product, cut: Cut, prologue: Prologue | undefined): string {
+  const { turned, rows, times, parts, team } = cut, left = prologue ? "left" : "b0";
   const each = Array.from({ length: rows }, (_, r) => r), lanes = team / parts;
   const sum = turned ? "f32" : "vec4<f32>", wide = times * (turned ? 1 : 4);
   // Sum number s is of row s / times.
   const all = Array.from({ length: rows * times }, (_, s) => s);
-  const gathered = all.map((s) => parts === 1 ? `c${s}` : `desk[${s * team}u + lane]`);
+  const gathered = all.map((s) => parts === 1 ? `c${s}` : `shares[${s * team}u + lane]`);
   // Parts of a sum are neighbours where they read neighbours of the weights, else columns are.
   const step = turned ? 1 : lanes;
   const place = turned
     ? { part: `i32(lane) % ${parts}`, column: `i32(lane) / ${parts}` }
     : { part: `i32(lane) / ${lanes}`, column: `i32(lane) % ${lanes}` };
   const share = parts === 1 ? "" : `
-  ${all.map((s) => `desk[${s * team}u + lane] = c${s};`).join(" ")}
+  ${all.map((s) => `shares[${s * team}u + lane] = c${s};`).join(" ")}
   for (var half = ${parts / 2}; half > 0; half = half >> 1u) {
     workgroupBarrier();
     if (part < half) { ${
-    all.map((s) => `desk[${s * team}u + lane] += desk[${s * team}u + lane + u32(half) * ${step}u];`).join(" ")
+    all.map((s) => `shares[${s * team}u + lane] += shares[${s * team}u + lane + u32(half) * ${step}u];`).join(
+      " ",
+    )
   } }
   }
   if (part != 0 || column >= ${param(2)}) { return; }`;
@@ -132,21 +172,26 @@ function main(b: View, turned: boolean, rows: number, times: number, parts: numb
     ? `finish(row0 + ${row}, column + ${first}, sums[s]);`
     : `for (var j = 0; j < 4; j++) { finish(row0 + ${row}, column + 4 * (${first}) + j, sums[s][j]); }`;
   return `
-${parts > 1 ? `var<workgroup> desk: array<${sum}, ${rows * times * team}>;` : ""}
+${parts > 1 ? `var<workgroup> shares: array<${sum}, ${rows * times * team}>;` : ""}
 @compute @workgroup_size(${team})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32${
+    prologue ? teamArgument(gpu) : ""
+  }) {
+  ${prologue ? `${teamBegin(gpu)} prologue(lane, group.x == 0u);` : ""}
   begin(i32(group.z));
   let part = ${place.part}; let row0 = i32(group.y) * ${rows};
   let column = (i32(group.x) * ${lanes} + ${place.column}) * ${wide};
   ${parts === 1 ? `if (column >= ${param(2)}) { return; }` : ""}
   ${
-    each.map((r) => `let a${r} = (start0 + min(row0 + ${r}, ${param(1)} - 1) * ${param(4)}) >> 2u;`).join(
-      "\n  ",
-    )
+    each.map((r) =>
+      prologue
+        ? `let a${r} = ${r * k / 4};`
+        : `let a${r} = (start0 + min(row0 + ${r}, ${param(1)} - 1) * ${param(4)}) >> 2u;`
+    ).join("\n  ")
   }
   ${all.map((s) => `var c${s} = ${sum}();`).join(" ")}
   ${parts === 1 ? "" : `if (column < ${param(2)}) {`}
-  ${terms(b, turned, each, times, parts)}
+  ${terms(b, left, turned, each, times, parts)}
   ${parts === 1 ? "" : "}"}
   ${share}
   // In a loop: drivers compile the epilogue as often as it is written.
@@ -156,7 +201,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 
 /** The loop over the terms of the sums. */
-function terms(b: View, turned: boolean, each: readonly number[], times: number, parts: number): string {
+function terms(
+  b: View,
+  left: string,
+  turned: boolean,
+  each: readonly number[],
+  times: number,
+  parts: number,
+): string {
   const inBlocks = isQuantized(b.dtype);
   const loop = (length: string, body: string): string =>
     `for (var k = ${parts === 1 ? "0" : "part"}; k < ${length}; k += ${parts}) { ${body} }`;
@@ -168,11 +220,13 @@ function terms(b: View, turned: boolean, each: readonly number[], times: number,
       (_, j) =>
         b.dtype === "q8"
           ? `{ let w = ofBytes(halfWords(at + ${1 + 2 * j})); ${
-            each.map((r) => `s${r} += dot(b0[a${r} + k * 8 + ${j}], w);`).join(" ")
+            each.map((r) => `s${r} += dot(${left}[a${r} + k * 8 + ${j}], w);`).join(" ")
           } }`
           : `{ let w = halfWords(at + ${1 + 2 * j}); let low = ofNibbles(w); let high = ofNibbles(w >> 4u); ${
             each.map((r) =>
-              `s${r} += dot(b0[a${r} + k * 8 + ${j}], low) + dot(b0[a${r} + k * 8 + ${j + 4}], high);`
+              `s${r} += dot(${left}[a${r} + k * 8 + ${j}], low) + dot(${left}[a${r} + k * 8 + ${
+                j + 4
+              }], high);`
             ).join(" ")
           } }`,
     ).join("\n    ");
@@ -197,7 +251,9 @@ function terms(b: View, turned: boolean, each: readonly number[], times: number,
         `${side.map((t) => `let w${t} = ${four(b.dtype, `from1${t} + k`)};`).join(" ")}
     ${
           each.map((r) =>
-            `{ let x = b0[a${r} + k]; ${side.map((t) => `c${r * times + t} += dot(x, w${t});`).join(" ")} }`
+            `{ let x = ${left}[a${r} + k]; ${
+              side.map((t) => `c${r * times + t} += dot(x, w${t});`).join(" ")
+            } }`
           ).join("\n    ")
         }`,
       )
@@ -216,7 +272,7 @@ function terms(b: View, turned: boolean, each: readonly number[], times: number,
       }
     ${
         each.map((r) =>
-          `{ let x = b0[a${r} + k]; ${
+          `{ let x = ${left}[a${r} + k]; ${
             names.map((name, j) => side.map((t) => `c${r * times + t} += x.${name} * w${j}${t};`)).flat()
               .join(
                 " ",

@@ -10,211 +10,25 @@
 import { mostRowBuffers, rowKernels } from "../../../backends/kernels/rows.ts";
 import type { Epilogue, View } from "../../../backends/contract.ts";
 import { operations } from "../../../backends/operations.ts";
-import { sizeOf, viewStrides } from "../../../core/shape.ts";
-import { nodesOf } from "../../../expr/graph.ts";
-import { type Expr, input, type Program, scalar } from "../../../expr/nodes.ts";
-import { substitute } from "../../../expr/program.ts";
-import {
-  type FoldKind,
-  foldLeaf,
-  type RowFold,
-  type RowProgram,
-  rowProgram,
-} from "../../../expr/row_program.ts";
-import { elementwiseOf, sameView, type Step, type Value, valueOf } from "../value.ts";
+import { type Step, type Value, valueOf } from "../value.ts";
 import { mayMove } from "./fuse.ts";
-import { isTangled, Steps } from "./rewrite.ts";
-
-/** Shorter rows cost more than they save; longer ones leave the cache. */
-const leastLength = 16, mostLength = 16384;
-const mostFolds = 4, mostNodes = 128, mostOperands = 24;
-
-/** The rows that a step is about. */
-interface Extent {
-  readonly rows: number;
-  readonly length: number;
-}
-
-/** An output: where it goes, and what it is. */
-interface Output {
-  readonly view: View;
-  readonly value: Expr;
-  readonly wide: boolean;
-}
-
-/** A step as folds and outputs over rows. */
-interface RowStep {
-  readonly inputs: View[];
-  readonly scalars: number[];
-  readonly folds: RowFold[];
-  readonly outputs: Output[];
-}
-
-const isWide = (view: View): boolean => view.shape[1] > 1;
-
-/** A view of the shape `shape` as [rows, length], or as [rows, 1] where it is the same all along a row; null for others. */
-function asRows(view: View, { rows, length }: Extent): View | null {
-  if (view.dtype !== "f32") return null;
-  const size = sizeOf(view.shape);
-  if (size === rows) {
-    const strides = viewStrides(view.shape, view.strides, [rows, 1]);
-    return strides && { ...view, shape: [rows, 1], strides: [strides[0], 1] };
-  }
-  const strides = size === rows * length ? viewStrides(view.shape, view.strides, [rows, length]) : null;
-  if (!strides) return null;
-  if (strides[1] === 0) return { ...view, shape: [rows, 1], strides: [strides[0], 1] };
-  return strides[1] === 1 ? { ...view, shape: [rows, length], strides } : null;
-}
-
-/** The rows that a step folds or was fused over; null for steps that do neither. */
-function extentOf({ operation, args }: Step): Extent | null {
-  let shape: readonly number[];
-  if (operation.name === "rows") {
-    shape = [...args[1] as View[], ...args[3] as View[]].find(isWide)!.shape;
-  } else if (operation.name === "reduce") {
-    const axes = args[4] as readonly number[];
-    shape = (args[2] as View[])[0].shape;
-    if (
-      axes.length !== 1 || axes[0] !== shape.length - 1 || !["sum", "max", "min"].includes(args[0] as string)
-    ) {
-      return null;
-    }
-  } else return null;
-  const length = shape[shape.length - 1], rows = sizeOf(shape) / length;
-  // Whatever their number: what a row gives must not depend on how many there are beside it.
-  return length >= leastLength && length <= mostLength && rows >= 1 ? { rows, length } : null;
-}
-
-/** Grows by taking in what a step reads. */
-class Growing {
-  readonly inputs: View[] = [];
-  readonly scalars: number[] = [];
-  readonly folds: RowFold[] = [];
-
-  take(step: RowStep, instead: (view: View) => Expr | null): { folds: number; of: (expr: Expr) => Expr } {
-    const leaves: Expr[] = [],
-      first = this.folds.length,
-      numbers = step.scalars.map((x) => scalar(this.scalars.push(x) - 1));
-    step.inputs.forEach((view, k) => leaves[k] = instead(view) ?? this.#input(view));
-    step.folds.forEach((_, j) => leaves[foldLeaf + j] = input(foldLeaf + first + j));
-    const of = (expr: Expr): Expr => substitute(expr, leaves, numbers);
-    this.folds.push(...step.folds.map(({ kind, value }): RowFold => ({ kind, value: of(value) })));
-    return { folds: first, of };
-  }
-
-  #input(view: View): Expr {
-    let at = this.inputs.findIndex((known) => sameView(known, view));
-    if (at < 0) at = this.inputs.push(view) - 1;
-    return input(at);
-  }
-}
-
-/** A step over these rows; null where it is none. */
-function rowStepOf(step: Step, extent: Extent): RowStep | null {
-  const { operation: { name }, args } = step,
-    given = (views: readonly View[]): View[] | null => {
-      const found = views.map((view) => asRows(view, extent));
-      return found.includes(null) ? null : found as View[];
-    };
-  if (name === "rows") {
-    const { folds, outputs } = args[0] as RowProgram, views = args[3] as View[];
-    const own = extentOf(step);
-    if (!own || own.rows !== extent.rows || own.length !== extent.length) return null;
-    return {
-      inputs: args[1] as View[],
-      scalars: args[2] as number[],
-      folds: [...folds],
-      outputs: outputs.map(({ value, wide }, i) => ({ view: views[i], value, wide })),
-    };
-  }
-  const parts = elementwiseOf(step);
-  if (parts) {
-    const inputs = given(parts.inputs), outputs = given(parts.outputs);
-    if (!inputs || !outputs || parts.program.type !== "f32") return null;
-    if (sizeOf(parts.outputs[0].shape) === extent.rows) return null;
-    if (!outputs.every(isWide)) return null;
-    return {
-      inputs,
-      scalars: [...parts.scalars],
-      folds: [],
-      outputs: outputs.map((view, i) => ({ view, value: parts.program.outputs[i], wide: true })),
-    };
-  }
-  if (name !== "reduce") return null;
-  const own = extentOf(step);
-  if (!own || own.rows !== extent.rows || own.length !== extent.length) return null;
-  const [kind, program, inputs, scalars, , output, epilogue] = args as [
-    FoldKind,
-    Program | null,
-    View[],
-    number[],
-    number[],
-    View,
-    Epilogue | undefined,
-  ];
-  const views = given(inputs), more = given(epilogue?.inputs ?? []), [to] = given([output]) ?? [null];
-  if (!views || !more || !to || (program && program.type !== "f32")) return null;
-  if (epilogue && epilogue.program.type !== "f32") return null;
-  const result = input(foldLeaf);
-  return {
-    inputs: [...views, ...more],
-    scalars: [...scalars, ...epilogue?.scalars ?? []],
-    folds: [{ kind, value: program?.outputs[0] ?? input(0) }],
-    outputs: [{
-      view: to,
-      wide: false,
-      value: epilogue
-        ? substitute(
-          epilogue.program.outputs[0],
-          [result, ...more.map((_, k) => input(views.length + k))],
-          epilogue.scalars.map((_, k) => scalar(scalars.length + k)),
-        )
-        : result,
-    }],
-  };
-}
+import { Steps } from "./rewrite.ts";
+import { extentOf, isWide, joined, rowProgramOf, rowStepOf } from "./row_step.ts";
 
 function merge(all: Steps, from: number, to: number): boolean {
   const first = all.list[from]!, second = all.list[to]!, extent = extentOf(second) ?? extentOf(first);
   if (!extent || first.backend !== second.backend) return false;
   const a = rowStepOf(first, extent), b = a && rowStepOf(second, extent);
-  if (!a || !b || a.folds.length + b.folds.length === 0 || a.folds.length + b.folds.length > mostFolds) {
-    return false;
-  }
-  const produced = (view: View): Output | undefined =>
-    a.outputs.find((out) => out.view.buffer === view.buffer);
-  if (!b.inputs.some(produced)) return false;
-  // Each place where the second reads what the first writes must be the same element.
-  for (const view of b.inputs) {
-    const out = produced(view);
-    if (out && !sameView(out.view, view)) return false;
-  }
-  if (b.outputs.some(({ view }) => produced(view))) return false;
+  if (!a || !b || a.folds.length + b.folds.length === 0) return false;
   if (!mayMove(all, from, to, a.outputs.map(({ view }) => view))) return false;
-  const growing = new Growing(), early = growing.take(a, () => null);
-  const late = growing.take(b, (view) => {
-    const out = produced(view);
-    return out ? early.of(out.value) : null;
-  });
-  const outputs: Output[] = [
-    ...a.outputs.filter(({ view }) => all.isWantedBeside(valueOf(view), from, to))
-      .map((out) => ({ ...out, value: early.of(out.value) })),
-    ...b.outputs.map((out) => ({ ...out, value: late.of(out.value) })),
-  ];
-  const { inputs, scalars, folds } = growing, views = outputs.map(({ view }) => view);
-  if (isTangled(inputs, views) || inputs.length + views.length > mostOperands) return false;
+  const both = joined(a, b, (view) => all.isWantedBeside(valueOf(view), from, to));
+  if (!both) return false;
+  const { inputs, scalars, outputs } = both, views = outputs.map(({ view }) => view);
   const buffers = new Set([...inputs, ...views].map(valueOf));
   if (buffers.size > mostRowBuffers(second.backend)) return false;
   if (![...inputs, ...views].some(isWide)) return false;
   // What is stored here is not what a narrow output's expression may see of the row.
-  const program = rowProgram({
-    inputs: inputs.map(isWide),
-    scalars: scalars.length,
-    folds,
-    outputs: outputs.map(({ value, wide }) => ({ value, wide })),
-  });
-  const roots = [...folds.map(({ value }) => value), ...outputs.map(({ value }) => value)];
-  if (nodesOf(roots).length > mostNodes) return false;
+  const program = rowProgramOf(both);
   all.set(from, null);
   all.set(to, { ...second, operation: operations.get("rows")!, args: [program, inputs, scalars, views] });
   return true;

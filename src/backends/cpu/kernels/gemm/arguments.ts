@@ -34,6 +34,8 @@ export const tileRowsArg = 48;
 /** Bytes of thread scratch before the sums, and before the panels of b. */
 export const sumsArg = 52;
 export const ownPanelsArg = 56;
+/** Columns that one row of a meets at a time where k is contiguous in b: 1 or 2. */
+export const atOnceArg = 60;
 /** Operands. */
 export const aArg = 64;
 export const bArg = 84;

@@ -89,8 +89,9 @@ export function emitWhileAtLeast(f: FunctionBuilder, n: Local, count: number, bo
 }
 
 /**
- * The function `dot(a, aRow, b, bColumn, k, columns, sums, stride)`: one column of b at a time, with one or two rows of a.
- * Strides are in bytes; sums are rows of f32 (or i32), `stride` bytes apart.
+ * The function `dot(a, aRow, b, bColumn, k, columns, sums, stride, atOnce)`, with one or two rows of a: two rows meet one column
+ * of b at a time, one row `atOnce`, 1 or 2. Two need half as many loads of a, but are two streams, which memory gives more slowly
+ * than one. Strides are in bytes; sums are rows of f32 (or i32), `stride` bytes apart.
  */
 export function emitDot(
   m: ModuleBuilder,
@@ -99,76 +100,78 @@ export function emitDot(
   source: Source,
   rows: number,
 ): FunctionBuilder {
-  const f = m.function(`dot${rows}`, { params: new Array(8).fill("i32"), export: false });
-  const [a, aRow, b, bColumn, k, columns, sums, stride] = f.params;
-  const sum = f.localArray("v128", rows * chains);
-  const x = f.localArray("i32", rows);
-  const y = f.local("i32"), n = f.local("i32"), next = f.local("i32"), at = f.local("i32");
+  const f = m.function(`dot${rows}`, { params: new Array(9).fill("i32"), export: false });
+  const [a, aRow, b, bColumn, k, columns, sums, stride, atOnce] = f.params;
+  const most = rows === 1 ? 2 : 1;
+  const sum = f.localArray("v128", rows * most * chains);
+  const x = f.localArray("i32", rows), y = f.localArray("i32", most);
+  const n = f.local("i32"), next = f.local("i32"), at = f.local("i32");
   const value = f.local("v128"), row = f.local("v128");
   const bytes = elementBytes(source);
   const w = sourceWriter(f, context, source);
 
-  const split = splitsPairs(source), mask = f.local("v128"), pair = f.local("v128");
+  const split = splitsPairs(source), mask = f.local("v128"), pair = f.localArray("v128", most);
   if (split) setMask(f, mask);
-
-  const multiply = (chain: number, v: number): void => {
-    for (let i = 0; i < rows; i++) {
-      emitMultiplyAdd(f, context, arithmetic, sum[i * chains + chain], () => {
-        f.push(x[i].load(16 * v, "v128.load", 4));
-      }, () => f.get(value));
-    }
-  };
-  /** So many vectors, each for a chain of its own; or all for the first. */
-  const steps = (vectors: number, first = false): void => {
-    for (let v = 0; v < vectors; v++) {
-      if (!split) {
-        pushLoad(w, source, y, 4 * v * bytes);
-        f.set(value);
-      } else if (v % 2 === 0) {
-        f.set(value, y.load(8 * v, "v128.load", 2).tee(pair).op("i32x4.shl", 16));
-      } else {
-        f.set(value, pair.op("v128.and", mask));
-      }
-      multiply(first ? 0 : v, v);
-    }
-    f.increment(y, 4 * vectors * bytes);
-    for (const p of x) f.increment(p, 16 * vectors);
-    f.increment(n, -4 * vectors);
-  };
   const whileAtLeast = (count: number, body: () => void): void => emitWhileAtLeast(f, n, count, body);
-  f.set(next, b);
-  f.get(columns);
-  f.if(() =>
-    f.loop((again) => {
-      f.set(y, next);
-      f.increment(next, bColumn);
-      for (let i = 0; i < rows; i++) emitSetSum(f, x[i], i === 0 ? a : x[i - 1], i === 0 ? 0 : aRow);
-      for (const s of sum) {
-        f.i32x4(0);
-        f.set(s);
-      }
-      f.set(n, k);
-      whileAtLeast(4 * chains, () => steps(chains));
-      const least = split ? 2 : 1;
-      whileAtLeast(4 * least, () => steps(least, true));
-      // The products that are left go into the first lane.
-      whileAtLeast(1, () => {
-        pushLoadFirst(w, source, y);
-        f.set(value);
-        for (let i = 0; i < rows; i++) {
-          emitMultiplyAdd(f, context, arithmetic, sum[i * chains], () => {
-            f.push(x[i].load(0, "v128.load32_zero"));
-          }, () => f.get(value));
-          f.increment(x[i], 4);
+
+  /** The next `width` columns with all rows. */
+  const group = (width: number): void => {
+    /** Adds vector v of each row times that of each column, or its first element, to `chain`. */
+    const multiply = (chain: number, v: number | null): void => {
+      for (let c = 0; c < width; c++) {
+        if (v === null) {
+          pushLoadFirst(w, source, y[c]);
+          f.set(value);
+        } else if (!split) {
+          pushLoad(w, source, y[c], 4 * v * bytes);
+          f.set(value);
+        } else if (v % 2 === 0) {
+          f.set(value, y[c].load(8 * v, "v128.load", 2).tee(pair[c]).op("i32x4.shl", 16));
+        } else {
+          f.set(value, pair[c].op("v128.and", mask));
         }
-        f.increment(y, bytes);
-        f.increment(n, -1);
-      });
-      f.set(at, sums);
-      for (let i = 0; i < rows; i++) {
-        f.get(sum[i * chains]);
-        for (let v = 1; v < chains; v++) {
-          f.get(sum[i * chains + v]);
+        for (let i = 0; i < rows; i++) {
+          emitMultiplyAdd(f, context, arithmetic, sum[(i * width + c) * chains + chain], () => {
+            f.push(v === null ? x[i].load(0, "v128.load32_zero") : x[i].load(16 * v, "v128.load", 4));
+          }, () => f.get(value));
+        }
+      }
+    };
+    const advance = (elements: number): void => {
+      for (let c = 0; c < width; c++) f.increment(y[c], elements * bytes);
+      for (const p of x) f.increment(p, 4 * elements);
+      f.increment(n, -elements);
+    };
+    /** So many vectors, each for a chain of its own; or all for the first. */
+    const steps = (vectors: number, first = false): void => {
+      for (let v = 0; v < vectors; v++) multiply(first ? 0 : v, v);
+      advance(4 * vectors);
+    };
+    for (let c = 0; c < width; c++) {
+      f.set(y[c], next);
+      f.increment(next, bColumn);
+    }
+    for (let i = 0; i < rows; i++) emitSetSum(f, x[i], i === 0 ? a : x[i - 1], i === 0 ? 0 : aRow);
+    for (let i = 0; i < rows * width * chains; i++) {
+      f.i32x4(0);
+      f.set(sum[i]);
+    }
+    f.set(n, k);
+    whileAtLeast(4 * chains, () => steps(chains));
+    const least = split ? 2 : 1;
+    whileAtLeast(4 * least, () => steps(least, true));
+    // The products that are left go into the first lane.
+    whileAtLeast(1, () => {
+      multiply(0, null);
+      advance(1);
+    });
+    f.set(at, sums);
+    for (let i = 0; i < rows; i++) {
+      for (let c = 0; c < width; c++) {
+        const own = sum.slice((i * width + c) * chains, (i * width + c + 1) * chains);
+        f.get(own[0]);
+        for (const other of own.slice(1)) {
+          f.get(other);
           f.op(`${arithmetic}x4.add`);
         }
         f.set(row);
@@ -179,13 +182,18 @@ export function emitDot(
           f.set(row);
         }
         f.push(at, row);
-        f.laneMemory("v128.store32_lane", 0);
-        if (i + 1 < rows) f.increment(at, stride);
+        f.laneMemory("v128.store32_lane", 0, 4 * c, 2);
       }
-      f.increment(sums, 4);
-      f.increment(columns, -1);
-      f.brIf(again, columns);
-    })
-  );
+      if (i + 1 < rows) f.increment(at, stride);
+    }
+    f.increment(sums, 4 * width);
+    f.increment(columns, -width);
+  };
+  f.set(next, b);
+  if (most === 2) {
+    f.push(atOnce.op("eq", 2));
+    f.if(() => emitWhileAtLeast(f, columns, 2, () => group(2)));
+  }
+  emitWhileAtLeast(f, columns, 1, () => group(1));
   return f;
 }

@@ -86,6 +86,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
   const value = (at: number): Local => arg.emitArgument(f, args, at);
   const columns = value(arg.columnsArg), depth = value(arg.depthArg);
   const innerSize = value(arg.innerArg), blocks = value(arg.columnBlocksArg), task = value(arg.taskArg);
+  const atOnce = value(arg.atOnceArg);
   const width = value(arg.blockPanelsArg), blockSize = value(arg.blockDepthArg);
   const aRow = value(arg.aArg + 4), aColumn = value(arg.aArg + 8);
   const bRow = value(arg.bArg + 4), bColumn = value(arg.bArg + 8);
@@ -161,7 +162,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
   }
 
   function callDot(count: number, x: Local, y: Local, columns: Local, to: Local): void {
-    for (const value of [x, aRow, y, bColumn, depth, columns, to, stride]) f.get(value);
+    for (const value of [x, aRow, y, bColumn, depth, columns, to, stride, atOnce]) f.get(value);
     f.call(dots[count - 1]);
   }
 
