@@ -6,6 +6,7 @@
 import type { CausalLM, GenerateOptions, GenerationResult } from "../../mod.ts";
 import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
+import { resolveOptions } from "../../src/generate/options.ts";
 import { onStop, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { generationFlags, readGeneration } from "../generation.ts";
@@ -75,7 +76,8 @@ async function answer(
   options: GenerateOptions,
   { model, name, device, loadMs }: Loaded,
 ): Promise<void> {
-  const several = (options.numReturnSequences ?? 1) > 1;
+  // The model's own file may ask for several, too.
+  const several = resolveOptions(options, model.generationConfig).numReturnSequences > 1;
   if (values.flag("json")) {
     const of = { model: name, device, dtype: model.dtype, loadMs };
     const results = several
