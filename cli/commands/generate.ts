@@ -8,6 +8,7 @@ import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
 import type { Distributed } from "../../src/distributed/distributed.ts";
 import { onAllRanks } from "../../src/distributed/on_all_ranks.ts";
+import { resolveOptions } from "../../src/generate/options.ts";
 import { findLauncher } from "../../src/platform/mpi_launcher.ts";
 import { hardwareConcurrency, onStop, residentMemory, writeText } from "../../src/platform/platform.ts";
 import { setThreads } from "../../src/runtime/speaking.ts";
@@ -122,7 +123,8 @@ async function answer(
   options: GenerateOptions,
   { model, name, device, loadMs }: Loaded,
 ): Promise<void> {
-  const several = (options.numReturnSequences ?? 1) > 1;
+  // The model's own file may ask for several, too.
+  const several = resolveOptions(options, model.generationConfig).numReturnSequences > 1;
   if (values.flag("json")) {
     const of = { model: name, device, dtype: model.dtype, loadMs };
     const results = several

@@ -7,7 +7,7 @@ import { FormatError, OptionError } from "../core/errors.ts";
 import { counted, show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
-import { asInFile, generationDefaults, idleFields, slipsIn } from "../generate/generation_config.ts";
+import { asInFile, generationDefaults, idleFields, strangersIn } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
@@ -45,14 +45,28 @@ export async function generationOf(
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(error.message, { cause: error });
   }
-  for (const [slip, meant] of json === null ? [] : slipsIn(json)) {
-    warn(
-      `${where}: there is no field "${slip}", so it is passed over; did you mean "${meant}"?`,
-    );
+  for (const [name, advice] of json === null ? [] : strangersIn(json)) {
+    warn(`${where}: there is no field "${name}", so it is passed over; ${advice}`);
   }
   const all = { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
   for (const sentence of idleFields(all, vocabSize)) warn(`${where}: ${sentence}`);
   return all;
+}
+
+/** Options that add to the result, and change nothing of the text. */
+const besideText = ["outputScores", "outputLogits", "returnDictInGenerate"];
+
+/**
+ * For what gives less than a whole result: `gives` says so, and what gives that.
+ * @throws {OptionError} for an option that adds to a result; `logprobs` are told to `onToken`, too.
+ */
+export function demandNothingBeside(what: string, options: GenerateOptions, gives: string): void {
+  const given = options as Readonly<Record<string, unknown>> | null;
+  const idle = besideText.find((name) => given?.[name] === true) ??
+    (typeof given?.logprobs === "number" && given.onToken === undefined ? "logprobs" : undefined);
+  if (idle === undefined) return;
+  const hear = idle === "logprobs" ? ", or hear them with onToken" : "";
+  throw new OptionError(`${what}: ${idle} has no effect because ${gives}${hear}`);
 }
 
 /** @throws {OptionError} for a prompt that is no list of ids. */
@@ -100,13 +114,12 @@ export interface Prepared {
   options: ResolvedOptions;
 }
 
-/** Prepares prompts, a slice in each turn of the event loop. `read` reads any of them at once, `check` looks at ids. */
+/** Prepares prompts, a slice in each turn of the event loop. `read` reads any of them at once, or takes the ids it became. */
 export async function prepareAll(
   prompts: readonly (string | readonly number[])[],
   options: ResolvedOptions,
   tokenizer: Tokenizer | null,
-  read: (prompt: string | readonly number[]) => number[],
-  check: (ids: readonly number[]) => void,
+  read: (prompt: string | readonly number[], encoded?: number[]) => number[],
 ): Promise<Prepared> {
   const all = function* (): Steps<number[][]> {
     const found: number[][] = [];
@@ -115,8 +128,7 @@ export async function prepareAll(
       const steps = typeof prompt === "string" && prompt !== ""
         ? tokenizer?.encodeSteps?.(prompt)
         : undefined;
-      if (steps) check(found[found.push(yield* steps) - 1]);
-      else found.push(read(prompt));
+      found.push(steps ? read(prompt, yield* steps) : read(prompt));
     }
     return found;
   };
