@@ -443,6 +443,7 @@ export class Conv2d extends Convolution implements Layer {
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(
     inChannels: number,

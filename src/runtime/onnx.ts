@@ -71,6 +71,7 @@ export class Onnx extends OnnxModel {
    * the way, its operator, opset and the reason.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {FerrotypeError} for a file that is not there or cannot be read.
+   * @throws {DeviceError} for a device that is not there.
    */
   static async load(what: Openable, options: OnnxLoadOptions = {}): Promise<Onnx> {
     demandNoMore(arguments, 2, "load");
