@@ -1,14 +1,21 @@
 /**
  * `ferrotype batch`: requests of a file, answered once each, by one worker or several, whatever happens to them.
  */
-import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import process from "node:process";
 import { readRequests } from "../cli/batch/requests.ts";
-import { arrayShare } from "../cli/share.ts";
+import { arrayShare } from "../cli/work/share.ts";
 import { call, fails, ferrotype, json } from "./_command.ts";
 
 let folder = "", input = "";
@@ -89,6 +96,68 @@ describe("ferrotype batch", () => {
     assertEquals(texts(read(join(out, "output.jsonl"))), texts(read(join(folder, "alone", "output.jsonl"))));
     const all = [...read(part), ...read(join(out, "part-0.jsonl"))].map(({ custom_id }) => custom_id);
     assertEquals(all.sort(), Array.from({ length: count }, (_, i) => id(i)).sort(), "each is recorded once");
+  });
+
+  it("is what eval does with many texts: alone, as an array's workers, and again where one was missing", async () => {
+    const paths = ["a", "b", "c"].map((name) => join(folder, `${name}.txt`)), out = join(folder, "texts");
+    paths.slice(0, 2).forEach((path, i) =>
+      writeFileSync(path, `ROMEO:\nBut soft! ${"What light? ".repeat(3 + i)}`)
+    );
+    const args = ["eval", ...paths, "-o", out, "--block-size", "16"];
+    const told = (answer: object): unknown[] => {
+      const { evaluated, failed, finished } = answer as Record<string, unknown>;
+      return [evaluated, failed, finished];
+    };
+    // As Slurm starts the second of two.
+    Object.assign(process.env, {
+      SLURM_ARRAY_TASK_ID: "5",
+      SLURM_ARRAY_TASK_MIN: "3",
+      SLURM_ARRAY_TASK_STEP: "2",
+    });
+    process.env.SLURM_ARRAY_TASK_COUNT = "2";
+    try {
+      assertEquals(told(await json(args)), [1, 0, false]);
+    } finally {
+      for (const name of ["ID", "MIN", "STEP", "COUNT"]) delete process.env[`SLURM_ARRAY_TASK_${name}`];
+    }
+    assertEquals(told(await json([...args, "--status"])), [1, 0, false]);
+    // The third cannot be read: its line says so, and so does the exit status.
+    const { code, stderr, stdout } = await call([...args, "--share", "0/2", "--json"]);
+    assertEquals([code, told(JSON.parse(stdout))], [1, [3, 1, true]]);
+    assertMatch(stderr, /^ferrotype: eval: 1 text of 3 failed; the first: .*c\.txt.*\n$/);
+    const lines = readFileSync(join(out, "results.jsonl"), "utf8").trim().split("\n").map((line) =>
+      JSON.parse(line)
+    );
+    assertEquals(lines.map(({ file }) => file), paths);
+    const one = await json<{ loss: number; tokens: number }>(["eval", paths[0], "--block-size", "16"]);
+    assertEquals([lines[0].loss, lines[0].tokens], [one.loss, one.tokens]);
+    const good = [...paths.slice(0, 2), "-o", join(folder, "good")];
+    const all = await json<Record<string, number>>(["eval", ...good, "--block-size", "16"]);
+    const tokens = lines[0].tokens + lines[1].tokens;
+    assertStrictEquals(all.tokens, tokens);
+    assertAlmostEquals(
+      all.loss,
+      (lines[0].loss * lines[0].tokens + lines[1].loss * lines[1].tokens) / tokens,
+      1e-12,
+    );
+    await fails(2, ["eval", ...paths], /3 texts are given; say with -o DIR where their lines go/);
+    await fails(2, ["eval", paths[0], paths[0], "-o", out], /a\.txt is given twice/);
+  });
+
+  it("is shared by the workers of an Indexed Job, of whom the last writes the whole", async () => {
+    const out = join(folder, "job"), ended: unknown[] = [];
+    try {
+      process.env.JOB_COMPLETIONS = "3";
+      for (const index of [2, 0, 1]) {
+        process.env.JOB_COMPLETION_INDEX = String(index);
+        ended.push((await json<{ answered: number }>(["batch", input, "-o", out])).answered);
+      }
+    } finally {
+      delete process.env.JOB_COMPLETIONS;
+      delete process.env.JOB_COMPLETION_INDEX;
+    }
+    assertEquals(ended, [4, 8, 12]);
+    assertEquals(texts(read(join(out, "output.jsonl"))), texts(read(join(folder, "alone", "output.jsonl"))));
   });
 
   it("knows its place in an array", () => {

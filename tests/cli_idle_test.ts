@@ -71,6 +71,16 @@ const idle: [string, string, RegExp][] = [
   ["batch a -o b --status --share 0/2", "share", /--status answers none/],
   ["batch a -o b --status --model c", "model", /--status answers none/],
   ["batch a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["eval a --share 0/2", "share", /there is no -o DIR/],
+  ["eval a --queue redis://c", "queue", /there is no -o DIR/],
+  ["eval a --status", "status", /there is no -o DIR/],
+  ["eval a -o b --status --share 0/2", "share", /--status evaluates none/],
+  ["batch a -o b --queue-name c", "queue-name", /there is no --queue URL/],
+  ["batch a -o b --lease 9", "lease", /there is no --queue URL/],
+  ["batch a -o b --queue redis://c --status --lease 9", "lease", /--status takes no work/],
+  ["batch a -o b --queue redis://c --share 0/2", "share", /--queue hands out the work/],
+  ["sweep a -o b --search lr=1 --queue-name c", "queue-name", /there is no --queue URL/],
+  ["sweep a -o b --search lr=1 --queue redis://c --share 0/2", "share", /--queue hands out the work/],
   ["sweep a -o b --search lr=1 --eta 3", "eta", /there is no --method asha/],
   ["sweep a -o b --search lr=1 --min-steps 3", "min-steps", /there is no --method asha/],
   ["sweep a -o b --search lr=1 --resume --force", "force", /--resume goes on with what is there/],
@@ -117,6 +127,8 @@ const fine = [
   "generate a --device reference --max-memory 2GB",
   "train a -o b --deterministic --device cpu",
   "batch a -o b --share 1/2 --max-batch 3 --name c --model d",
+  "batch a -o b --queue redis://c --queue-name d --status",
+  "sweep a -o b --search lr=1 --queue redis://c --queue-name d --lease 9 --jobs 2 --trials 5",
   "train a -o b --zero 0 --wire f32 --trace c",
   "prune a b --neurons 0.5 --heads 1 --text c --recover 5 --lr 0.1 --method magnitude --seed 3",
   "sweep a -o b --search optimizer=sgd,adamw --momentum 0.9 --method asha --eta 4 --min-steps 10",
@@ -164,14 +176,14 @@ const considered: Record<string, string> = {
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop lora",
   serve:
     "host port api-key name max-batch max-queue max-texts format-seconds pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
-  batch: "out share max-batch name status model dtype device threads max-memory lora",
+  batch: "out share queue queue-name lease max-batch name status model dtype device threads max-memory lora",
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
     "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu precision micro-batch gradient-checkpointing optimizer-bits qat",
   sweep:
-    "out data search space method trials budget jobs search-seed eta min-steps max-parameters keep-all share resume force status plot " +
+    "out data search space method trials budget jobs search-seed eta min-steps max-parameters keep-all share queue queue-name lease resume force status plot " +
     "family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory " +
     "lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire " +
@@ -182,7 +194,8 @@ const considered: Record<string, string> = {
   distill:
     "out steps lr temperature alpha hidden block-size batch-size val-fraction seed dtype device threads max-memory force",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
-  eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
+  eval:
+    "out share queue queue-name lease status model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",
   tokenize: "model decode no-special",
   "tokenizer train": "out vocab-size min-frequency force",

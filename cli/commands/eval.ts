@@ -1,26 +1,168 @@
 /**
- * `ferrotype eval`: how well a model predicts a text.
+ * `ferrotype eval`: how well a model predicts a text, or many.
  *
  * @module
  */
 import { number, oneOf, whole } from "../../src/core/kinds.ts";
-import { type CacheDType, evaluate } from "../../mod.ts";
-import { onStop } from "../../src/platform/platform.ts";
-import { type Command, UsageError } from "../command.ts";
+import { type CacheDType, type CausalLM, evaluate, FerrotypeError } from "../../mod.ts";
+import { onStop, stopStatus } from "../../src/platform/platform.ts";
+import { type Command, UsageError, type Values } from "../command.ts";
 import { deviceIdle, loadModel, modelOptions } from "../model.ts";
-import { counted, LiveLine, print, printJson } from "../output.ts";
+import { counted, LiveLine, note, print, printJson } from "../output.ts";
 import { readText, splitText } from "../text.ts";
+import type { Line } from "../work/records.ts";
+import { share, sharingIdle, sharingOptions, type Work } from "../work/work.ts";
+
+/** How well one text is predicted. */
+interface Found {
+  /** Mean loss of a token. */
+  readonly loss: number;
+  readonly perplexity: number;
+  readonly bits_per_byte: number;
+  readonly tokens: number;
+  readonly bytes: number;
+  readonly block_size: number;
+}
+
+/** The part of a file's text that is asked for. */
+async function textOf(values: Values, path: string): Promise<string> {
+  const [, text] = splitText(await readText(path), values.number("fraction") ?? 1);
+  if (text === "") throw new UsageError(`eval: ${path} is empty; there is nothing to predict`);
+  return text;
+}
+
+/** A model that has a tokenizer, and windows that it has room for. */
+async function modelOf(values: Values, signal: AbortSignal): Promise<{ model: CausalLM; name: string }> {
+  const { model, name } = await loadModel(values, signal), blockSize = values.number("block-size") ?? 0;
+  if (!model.tokenizer) throw new UsageError(`${name} has no tokenizer to read the text with`);
+  if (blockSize > model.contextLength) {
+    const most = counted(model.contextLength, "position");
+    throw new UsageError(`--block-size is ${blockSize}, expected at most the model's ${most}`);
+  }
+  return { model, name };
+}
+
+async function look(
+  values: Values,
+  model: CausalLM,
+  text: string,
+  signal: AbortSignal,
+  onProgress: (progress: { done: number; total: number }) => void,
+): Promise<Found> {
+  const blockSize = values.number("block-size") ?? model.contextLength,
+    bytes = new TextEncoder().encode(text).length;
+  const cacheDType = values.text("cache-dtype");
+  const { loss, perplexity, bitsPerByte = NaN, tokens } = await evaluate(
+    model,
+    model.tokenizer!.encode(text),
+    {
+      blockSize,
+      stride: values.number("stride") ?? Math.max(1, blockSize >> 1),
+      batchSize: values.number("batch-size") ?? 8,
+      bytes,
+      ...(cacheDType === undefined ? {} : { cacheDType: cacheDType as CacheDType }),
+      signal,
+      onProgress,
+    },
+  );
+  return { loss, perplexity, bits_per_byte: bitsPerByte, tokens, bytes, block_size: blockSize };
+}
+
+const said = ({ loss, perplexity, bits_per_byte: bits, tokens }: Omit<Found, "block_size">): string =>
+  `loss ${loss.toFixed(4)} nats a token; perplexity ${perplexity.toFixed(3)}; ${
+    bits.toFixed(4)
+  } bits a byte; ${counted(tokens, "token")}`;
+
+/** The texts together: each token counts the same. */
+function together(found: readonly Found[]): Omit<Found, "block_size"> {
+  const sum = (f: (one: Found) => number): number => found.reduce((all, one) => all + f(one), 0);
+  const tokens = sum((one) => one.tokens), bytes = sum((one) => one.bytes);
+  const loss = sum((one) => one.loss * one.tokens) / tokens;
+  return {
+    loss,
+    perplexity: Math.exp(loss),
+    bits_per_byte: sum((one) => one.bits_per_byte * one.bytes) / bytes,
+    tokens,
+    bytes,
+  };
+}
+
+/** Many texts, each a piece of work. A text that cannot be read, or has nothing to predict, is a line that says so. */
+function workOf(values: Values, paths: readonly string[]): Work<{ readonly id: string }> {
+  const names = ["model", "lora", "dtype", "block-size", "stride", "cache-dtype", "fraction"];
+  return {
+    form: { command: "eval", output: "results.jsonl", begins: '{"file":', key: "file" },
+    ...{ noun: "text", pieces: paths.map((id) => ({ id })) },
+    content: { paths, options: names.map((name) => values.value(name) ?? null) },
+    hopeless: ({ id }) => ({ file: id, error: "every worker that was at it died" }),
+    prepare: async (signal) => {
+      const { model } = await modelOf(values, signal);
+      const work = async ({ id }: { readonly id: string }): Promise<Line> => {
+        try {
+          return { file: id, ...await look(values, model, await textOf(values, id), signal, () => {}) };
+        } catch (error) {
+          if (signal.aborted || !(error instanceof FerrotypeError || error instanceof UsageError)) {
+            throw error;
+          }
+          return { file: id, error: error.message.replace(/^eval: /, "") };
+        }
+      };
+      return { most: 1, work, end: () => model.dispose() };
+    },
+  };
+}
+
+async function many(values: Values, paths: readonly string[], out: string): Promise<number> {
+  const twice = paths.find((path, i) => paths.indexOf(path) !== i);
+  if (twice !== undefined) {
+    throw new UsageError(`eval: ${twice} is given twice; each text is one of many once`);
+  }
+  if (paths.includes("-")) throw new UsageError("eval: with -o texts are files; name one instead of -");
+  const { done, output, isStopped, lines } = await share(values, out, workOf(values, paths));
+  const known = paths.flatMap((path) =>
+    lines.has(path) ? [JSON.parse(lines.get(path)!) as Found & { error?: string }] : []
+  );
+  const good = known.filter(({ error }) => error === undefined),
+    bad = known.filter(({ error }) => error !== undefined);
+  const all = good.length > 0 ? together(good) : null;
+  if (values.flag("json")) {
+    const finished = output !== null;
+    await printJson({
+      out,
+      texts: paths.length,
+      evaluated: done,
+      failed: bad.length,
+      finished,
+      output,
+      ...all,
+    });
+  } else {
+    if (all) await print(`${said(all)} of ${counted(good.length, "text")}`);
+    await note(`${done} of ${counted(paths.length, "text")} evaluated; ${output ?? out}`);
+  }
+  if (isStopped) return stopStatus();
+  if (bad.length === 0 || output === null) return 0;
+  throw new FerrotypeError(
+    `eval: ${counted(bad.length, "text")} of ${paths.length} failed; the first: ${bad[0].error}`,
+  );
+}
 
 /** The command. */
 export const evalCommand: Command = {
   name: "eval",
-  usage: "TEXTFILE [options]",
-  summary: "Prints loss, perplexity and bits per byte of a model on a text.",
+  usage: "TEXTFILE … [options]",
+  summary: "Prints loss, perplexity and bits per byte of a model on a text, or on many.",
   details:
     "The text is read in windows of --block-size tokens; of each window, the last --stride tokens count, so that every\n" +
-    "token is predicted once with as much before it as the windows allow.",
-  positionals: [1, 1],
+    "token is predicted once with as much before it as the windows allow.\n" +
+    "With -o DIR each of many texts is a line of DIR/results.jsonl, in their order, once all are there; what DIR holds is not computed\n" +
+    "again. Workers of an array (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX with JOB_COMPLETIONS, or --share) take every Nth text,\n" +
+    "those of a --queue the next one.",
+  positionals: [1, Infinity],
   options: {
+    out: { short: "o", value: "DIR", help: "where lines for each text go; workers share it" },
+    ...sharingOptions("texts", "takes every Nth text"),
+    status: { help: "with -o: tell how many are evaluated, and evaluate none" },
     ...modelOptions,
     "block-size": {
       value: "N",
@@ -44,54 +186,39 @@ export const evalCommand: Command = {
       help: "only the last F of the text (0.1: the last tenth)",
     },
   },
-  idle: deviceIdle,
-  async run(values, positionals) {
-    const [, text] = splitText(await readText(positionals[0]), values.number("fraction") ?? 1);
-    if (text === "") throw new UsageError(`eval: ${positionals[0]} is empty; there is nothing to predict`);
-    const bytes = new TextEncoder().encode(text).length;
+  idle: [
+    ...deviceIdle,
+    ...sharingIdle,
+    {
+      option: ["share", "queue", "status"],
+      when: ({ out }) => out === undefined,
+      because: "there is no -o DIR to record in",
+    },
+    {
+      option: ["batch-size", "threads", "max-memory", "share"],
+      when: ({ status }) => status === true,
+      because: "--status evaluates none",
+    },
+  ],
+  async run(values, paths) {
+    const out = values.text("out");
+    if (out !== undefined) return await many(values, paths, out);
+    if (paths.length > 1) {
+      throw new UsageError(`eval: ${paths.length} texts are given; say with -o DIR where their lines go`);
+    }
+    const text = await textOf(values, paths[0]), line = new LiveLine();
     const controller = new AbortController(), remove = onStop(() => controller.abort());
-    const line = new LiveLine();
     try {
-      const { model, name } = await loadModel(values, controller.signal);
-      if (!model.tokenizer) throw new UsageError(`${name} has no tokenizer to read the text with`);
-      const ids = model.tokenizer.encode(text);
-      const blockSize = values.number("block-size") ?? model.contextLength;
-      if (blockSize > model.contextLength) {
-        throw new UsageError(
-          `--block-size is ${blockSize}, expected at most the model's ${
-            counted(model.contextLength, "position")
-          }`,
-        );
-      }
-      const cacheDType = values.text("cache-dtype");
-      const result = await evaluate(model, ids, {
-        blockSize,
-        stride: values.number("stride") ?? Math.max(1, blockSize >> 1),
-        batchSize: values.number("batch-size") ?? 8,
-        bytes,
-        ...(cacheDType === undefined ? {} : { cacheDType: cacheDType as CacheDType }),
-        signal: controller.signal,
-        onProgress: ({ done, total }) => void line.show(`${done} of ${counted(total, "window")}`),
+      const { model, name } = await modelOf(values, controller.signal);
+      const found = await look(values, model, text, controller.signal, ({ done, total }) => {
+        void line.show(`${done} of ${counted(total, "window")}`);
       });
       await line.end();
-      const { loss, perplexity, bitsPerByte = NaN, tokens } = result;
-      if (values.flag("json")) {
-        return await printJson({
-          model: name,
-          loss,
-          perplexity,
-          bits_per_byte: bitsPerByte,
-          tokens,
-          bytes,
-          block_size: blockSize,
-        });
-      }
-      await print(
-        `loss ${loss.toFixed(4)} nats a token; perplexity ${perplexity.toFixed(3)}; ` +
-          `${bitsPerByte.toFixed(4)} bits a byte; ${counted(tokens, "token")}`,
-      );
+      if (values.flag("json")) await printJson({ model: name, ...found });
+      else await print(said(found));
     } finally {
       remove();
     }
+    return 0;
   },
 };

@@ -10,6 +10,7 @@ import { show } from "../../src/core/show.ts";
 import {
   abandonAll,
   hardwareConcurrency,
+  isDirectory,
   onStop,
   openSource,
   startHash,
@@ -22,10 +23,13 @@ import { deviceIdle, deviceOptions } from "../model.ts";
 import { counted, LiveLine, note, print, printJson } from "../output.ts";
 import { demandPlace } from "../place.ts";
 import { loadDrawer } from "../plot.ts";
-import { shareOf, shareOption } from "../share.ts";
+import { addressFrom, queueIdle, queueOptions } from "../queue/address.ts";
+import { WorkQueue } from "../queue/queue.ts";
+import { shareOf, shareOption } from "../work/share.ts";
 import { demandEffect, type Ground, memoryOf, planOf } from "../sweep/fit.ts";
 import { SweepFolder, type SweepSettings } from "../sweep/folder.ts";
 import { asFlags, plotOf, ranked, table } from "../sweep/report.ts";
+import { settingsName } from "../sweep/trial_files.ts";
 import { readSpace } from "../sweep/space.ts";
 import { type Budget, type Ending, Sweep } from "../sweep/sweep.ts";
 import { readText } from "../text.ts";
@@ -169,6 +173,208 @@ const endings: Readonly<Record<Ending, string>> = {
   stopped: "stopped, --resume goes on; ",
 };
 
+/** Searches, as a worker of `queue` where there is one, or tells what was found. */
+async function search(
+  values: Values,
+  file: string | undefined,
+  out: string,
+  queue: WorkQueue | null,
+): Promise<number | void> {
+  const folder = new SweepFolder(out, queue), isJson = values.flag("json");
+  const plotPath = values.text("plot"), draw = plotPath === undefined ? null : await loadDrawer();
+  if (values.flag("status")) {
+    const there = await folder.files.settings(), saved = await folder.settings() ?? there;
+    if (!saved) throw new UsageError(`sweep: ${queue && !there ? queue.where : out} holds no sweep`);
+    if (there) {
+      demandSame(there, saved, queue!.where);
+      await folder.demandFree();
+      await folder.begin(saved);
+    }
+    await folder.refresh();
+    if (there) await folder.write();
+    return await tell(saved, "");
+  }
+  const launcher = findLauncher();
+  if (launcher !== null && launcher.size !== 1) {
+    throw new UsageError(
+      `sweep: ${launcher.name} started this as one of several, and trials are processes of their own; start it alone with --jobs N, ` +
+        "or as a scheduler's array",
+    );
+  }
+  const alone = { index: 0, count: 1 };
+  const given = queue ? alone : shareOf("sweep", values.text("share"));
+  let share = given ?? alone;
+  if (given && values.flag("force")) {
+    throw new UsageError(
+      queue
+        ? "sweep: --force would take the trials from other workers; name another queue and another folder"
+        : "sweep: --force would take the folder from other workers; remove it, or name another",
+    );
+  }
+  const { path, isData, sha256, characters } = await materialOf(values, file);
+  const spaceFile = values.text("space");
+  const space = readSpace(
+    spaceFile === undefined ? null : { path: spaceFile, text: await readText(spaceFile) },
+    values.texts("search"),
+    runOptions,
+  );
+  const method = values.text("method") ?? "tpe", eta = values.number("eta") ?? 3;
+  const all = fixedOptions(values, space), jobs = values.number("jobs") ?? 1;
+  if (all["val-fraction"] === 0) {
+    throw new UsageError(
+      "sweep: --val-fraction 0 holds nothing out, by which trials are judged; take a larger one",
+    );
+  }
+  const rungs = rungsOf(values, method, eta, space);
+  if (rungs && all["eval-every"] === undefined) all["eval-every"] = rungs[0];
+  const fixed = Object.fromEntries(
+    Object.entries(all).filter(([name]) => !(ofMachine as readonly string[]).includes(name)),
+  );
+  const threads = Math.max(1, Math.floor(hardwareConcurrency() / jobs));
+  const hasThreads = (values.text("device") ?? "cpu") === "cpu" && all.threads === undefined;
+  const ground: Ground = {
+    path,
+    isData,
+    fixed: { ...all, ...(hasThreads ? { threads } : {}) },
+    characters,
+    maxParameters: values.number("max-parameters") ?? Infinity,
+    maxMemory: memoryOf(jobs, values.number("max-memory")),
+  };
+  const random = new Generator(values.number("search-seed") ?? 0);
+  demandEffect({ ...ground, fixed: all }, Array.from({ length: 64 }, () => anyPoint(space, random)));
+  const settings: SweepSettings = {
+    text: path.split(/[/\\]/).at(-1)!,
+    text_sha256: sha256,
+    method,
+    search_seed: values.number("search-seed") ?? 0,
+    space,
+    fixed,
+    rungs,
+    eta,
+  };
+  const first = choose(method, space, [], 0, settings.search_seed, (point) => planOf(ground, point));
+  if (first.parameters === null) {
+    const [{ parameters, why }] = first.refused;
+    throw new UsageError(`sweep: nothing of the space can be trained; ${asFlags(parameters)}: ${why}`);
+  }
+  const saved = await folder.settings();
+  if (!saved && values.flag("resume") && !given) {
+    throw new UsageError(`sweep: --resume: ${out} holds no sweep; leave --resume out to begin one`);
+  }
+  const isNew = !values.flag("resume") && !given, isForced = isNew && values.flag("force");
+  if (saved && isNew) {
+    if (!isForced) {
+      throw new UsageError(
+        `${out} holds a sweep already; go on with --resume, give --force to begin another in its place, or name another folder`,
+      );
+    }
+    await folder.demandAlone(share.index, waiting);
+  }
+  if (isForced) await folder.clear();
+  if (saved && isForced) await note(`replacing the sweep in ${out}`);
+  await folder.demandFree(
+    isNew && !isForced ? "give --force to replace what is called as a sweep calls it, " : "",
+  );
+  if (queue) {
+    if (saved) demandSame(saved, settings, out);
+    await queue.begin(settingsName, JSON.stringify(settings));
+    demandSame((await folder.files.settings())!, settings, queue.where);
+    share = { index: await queue.number(), count: 1 };
+  }
+  await folder.begin(settings);
+  demandSame((await folder.settings())!, settings, out);
+  await folder.demandAlone(share.index, waiting);
+  await folder.tell(share.index, []);
+  await folder.refresh();
+  const line = new LiveLine(), budget = budgetOf(values.text("budget"), values.number("trials") ?? 20);
+  const show_ = async (running: number): Promise<void> => {
+    if (!line.on) return;
+    const done = folder.recorded, [best] = ranked(done);
+    const said = best ? `; best ${best.loss.toFixed(4)} (trial ${best.trial})` : "";
+    await line.show(
+      `${done.length} of ${counted(budget.trials, "trial")} ended, ${running} running${said}`,
+    );
+  };
+  const work = new Sweep(folder, settings, ground, share, budget, values.flag("keep-all"), {
+    onChange: show_,
+    onEnd: async () => await show_(0),
+  }, queue);
+  await queue?.join();
+  if (queue) await work.offer();
+  const removeListener = onStop(() => {
+    if (work.isStopped) {
+      work.kill();
+      abandonAll();
+      exit(stopStatus());
+    }
+    work.stop();
+  });
+  try {
+    await work.run(jobs);
+  } finally {
+    await line.end();
+    removeListener();
+  }
+  await tell(settings, endings[work.ending], [...work.refused.values()]);
+  if (work.isStopped) return stopStatus();
+  const ended = folder.recorded;
+  if (ranked(ended).length > 0) return 0;
+  throw new FerrotypeError(
+    ended.length > 0
+      ? `sweep: ${counted(ended.length, "trial")} and all failed; the first: ${ended[0].error}`
+      : "sweep: no trial was within the budget",
+  );
+
+  async function tell(
+    { space, text }: SweepSettings,
+    ending: string,
+    refused: readonly { readonly parameters: Readonly<Record<string, Value>>; readonly why: string }[] = [],
+  ): Promise<void> {
+    const recorded = folder.recorded,
+      best = ranked(recorded)[0],
+      failed = recorded.filter(({ loss }) => loss === null);
+    if (plotPath !== undefined && best) {
+      await draw!(plotPath, plotOf(recorded, space, `${text}: ${counted(recorded.length, "trial")}`));
+    }
+    if (isJson) {
+      return await printJson({
+        out,
+        method: (await folder.settings())?.method ?? null,
+        trials: recorded.length,
+        failed: failed.length,
+        running: folder.begun.length - recorded.length,
+        not_begun: refused.slice(0, 100),
+        best: best
+          ? {
+            trial: best.trial,
+            loss: best.loss,
+            parameters: best.parameters,
+            folder: folder.folderOf(best.trial),
+          }
+          : null,
+        results: folder.results,
+      });
+    }
+    if (recorded.length > 0) await print(table(recorded, space));
+    if (refused.length > 0) {
+      const [{ parameters, why }] = refused;
+      await note(
+        `${counted(refused.length, "configuration")} could not be begun, such as ${
+          asFlags(parameters)
+        }: ${why}`,
+      );
+    }
+    if (best) {
+      const place = folder.folderOf(best.trial), isHere = !queue || await isDirectory(place);
+      await note(
+        `${ending}best: ${asFlags(best.parameters)}; its model is ${
+          isHere ? "" : "where it was trained, "
+        }in ${place}`,
+      );
+    } else if (ending !== "") await note(ending.replace(/; $/, ""));
+  }
+}
+
 /** The command. */
 export const sweep: Command = {
   name: "sweep",
@@ -182,7 +388,9 @@ export const sweep: Command = {
     "evolution (the best of a few has a child, the oldest dies). Settings without effect beside the others are left out of a trial,\n" +
     "and what cannot be trained or has no room is not begun. Each trial is a process of its own, recorded once in DIR/results.jsonl;\n" +
     "Ctrl-C saves those that run, and the same command with --resume goes on. Workers of an array (SLURM_ARRAY_TASK_ID,\n" +
-    "JOB_COMPLETION_INDEX with JOB_COMPLETIONS, or --share) take every Nth trial of one DIR.",
+    "JOB_COMPLETION_INDEX with JOB_COMPLETIONS, or --share) take every Nth trial of one DIR; those of a --queue\n" +
+    "take the next one, or go on with one whose worker died, and write what all found to their DIR. Share it, too: a trial goes on\n" +
+    "from its checkpoints, and the best one's model is where all look.",
   positionals: [0, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required); workers share it" },
@@ -223,6 +431,7 @@ export const sweep: Command = {
     "max-parameters": { value: "N", kind: whole(1), help: "larger models are not begun" },
     "keep-all": { help: "keep what every trial trained; without it only the best one's is kept" },
     share: shareOption("takes every Nth trial"),
+    ...queueOptions("trials"),
     ...trialOptions,
     resume: { help: "go on with the sweep in DIR" },
     force: {
@@ -234,6 +443,7 @@ export const sweep: Command = {
   },
   idle: [
     ...deviceIdle,
+    ...queueIdle,
     {
       option: ["eta", "min-steps"],
       when: ({ method }) => method !== "asha",
@@ -259,177 +469,11 @@ export const sweep: Command = {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("sweep: say where to write with -o DIR");
     await demandPlace("sweep", values, "plot", "no plot", "<svg");
-    const plotPath = values.text("plot"), draw = plotPath === undefined ? null : await loadDrawer();
-    const folder = new SweepFolder(out), isJson = values.flag("json");
-    if (values.flag("status")) {
-      const saved = await folder.settings();
-      if (!saved) throw new UsageError(`sweep: ${out} holds no sweep`);
-      await folder.refresh();
-      return await tell(saved, "");
-    }
-    const launcher = findLauncher();
-    if (launcher !== null && launcher.size !== 1) {
-      throw new UsageError(
-        `sweep: ${launcher.name} started this as one of several, and trials are processes of their own; start it alone with --jobs N, ` +
-          "or as a scheduler's array",
-      );
-    }
-    const given = shareOf("sweep", values.text("share")), share = given ?? { index: 0, count: 1 };
-    if (given && values.flag("force")) {
-      throw new UsageError(
-        "sweep: --force would take the folder from other workers; remove it, or name another",
-      );
-    }
-    const { path, isData, sha256, characters } = await materialOf(values, file);
-    const spaceFile = values.text("space");
-    const space = readSpace(
-      spaceFile === undefined ? null : { path: spaceFile, text: await readText(spaceFile) },
-      values.texts("search"),
-      runOptions,
-    );
-    const method = values.text("method") ?? "tpe", eta = values.number("eta") ?? 3;
-    const all = fixedOptions(values, space), jobs = values.number("jobs") ?? 1;
-    if (all["val-fraction"] === 0) {
-      throw new UsageError(
-        "sweep: --val-fraction 0 holds nothing out, by which trials are judged; take a larger one",
-      );
-    }
-    const rungs = rungsOf(values, method, eta, space);
-    if (rungs && all["eval-every"] === undefined) all["eval-every"] = rungs[0];
-    const fixed = Object.fromEntries(
-      Object.entries(all).filter(([name]) => !(ofMachine as readonly string[]).includes(name)),
-    );
-    const threads = Math.max(1, Math.floor(hardwareConcurrency() / jobs));
-    const hasThreads = (values.text("device") ?? "cpu") === "cpu" && all.threads === undefined;
-    const ground: Ground = {
-      path,
-      isData,
-      fixed: { ...all, ...(hasThreads ? { threads } : {}) },
-      characters,
-      maxParameters: values.number("max-parameters") ?? Infinity,
-      maxMemory: memoryOf(jobs, values.number("max-memory")),
-    };
-    const random = new Generator(values.number("search-seed") ?? 0);
-    demandEffect({ ...ground, fixed: all }, Array.from({ length: 64 }, () => anyPoint(space, random)));
-    const settings: SweepSettings = {
-      text: path.split(/[/\\]/).at(-1)!,
-      text_sha256: sha256,
-      method,
-      search_seed: values.number("search-seed") ?? 0,
-      space,
-      fixed,
-      rungs,
-      eta,
-    };
-    const first = choose(method, space, [], 0, settings.search_seed, (point) => planOf(ground, point));
-    if (first.parameters === null) {
-      const [{ parameters, why }] = first.refused;
-      throw new UsageError(`sweep: nothing of the space can be trained; ${asFlags(parameters)}: ${why}`);
-    }
-    const saved = await folder.settings();
-    if (!saved && values.flag("resume") && !given) {
-      throw new UsageError(`sweep: --resume: ${out} holds no sweep; leave --resume out to begin one`);
-    }
-    const isNew = !values.flag("resume") && !given, isForced = isNew && values.flag("force");
-    if (saved && isNew) {
-      if (!isForced) {
-        throw new UsageError(
-          `${out} holds a sweep already; go on with --resume, give --force to begin another in its place, or name another folder`,
-        );
-      }
-      await folder.demandAlone(share.index, waiting);
-    }
-    if (isForced) await folder.clear();
-    if (saved && isForced) await note(`replacing the sweep in ${out}`);
-    await folder.demandFree(
-      isNew && !isForced ? "give --force to replace what is called as a sweep calls it, " : "",
-    );
-    await folder.begin(settings);
-    demandSame((await folder.settings())!, settings, out);
-    await folder.demandAlone(share.index, waiting);
-    await folder.tell(share.index, []);
-    await folder.refresh();
-    const line = new LiveLine(), budget = budgetOf(values.text("budget"), values.number("trials") ?? 20);
-    const show_ = async (running: number): Promise<void> => {
-      if (!line.on) return;
-      const done = folder.recorded, [best] = ranked(done);
-      const said = best ? `; best ${best.loss.toFixed(4)} (trial ${best.trial})` : "";
-      await line.show(
-        `${done.length} of ${counted(budget.trials, "trial")} ended, ${running} running${said}`,
-      );
-    };
-    const work = new Sweep(folder, settings, ground, share, budget, values.flag("keep-all"), {
-      onChange: show_,
-      onEnd: async () => await show_(0),
-    });
-    const removeListener = onStop(() => {
-      if (work.isStopped) {
-        work.kill();
-        abandonAll();
-        exit(stopStatus());
-      }
-      work.stop();
-    });
+    const address = addressFrom("sweep", values, out), queue = address && await WorkQueue.open(address);
     try {
-      await work.run(jobs);
+      return await search(values, file, out, queue);
     } finally {
-      await line.end();
-      removeListener();
-    }
-    await tell(settings, endings[work.ending], [...work.refused.values()]);
-    if (work.isStopped) return stopStatus();
-    const ended = folder.recorded;
-    if (ranked(ended).length > 0) return 0;
-    throw new FerrotypeError(
-      ended.length > 0
-        ? `sweep: ${counted(ended.length, "trial")} and all failed; the first: ${ended[0].error}`
-        : "sweep: no trial was within the budget",
-    );
-
-    async function tell(
-      { space, text }: SweepSettings,
-      ending: string,
-      refused: readonly { readonly parameters: Readonly<Record<string, Value>>; readonly why: string }[] = [],
-    ): Promise<void> {
-      const recorded = folder.recorded,
-        best = ranked(recorded)[0],
-        failed = recorded.filter(({ loss }) => loss === null);
-      if (plotPath !== undefined && best) {
-        await draw!(plotPath, plotOf(recorded, space, `${text}: ${counted(recorded.length, "trial")}`));
-      }
-      if (isJson) {
-        return await printJson({
-          out,
-          method: (await folder.settings())?.method ?? null,
-          trials: recorded.length,
-          failed: failed.length,
-          running: folder.begun.length - recorded.length,
-          not_begun: refused.slice(0, 100),
-          best: best
-            ? {
-              trial: best.trial,
-              loss: best.loss,
-              parameters: best.parameters,
-              folder: folder.folderOf(best.trial),
-            }
-            : null,
-          results: folder.results,
-        });
-      }
-      if (recorded.length > 0) await print(table(recorded, space));
-      if (refused.length > 0) {
-        const [{ parameters, why }] = refused;
-        await note(
-          `${counted(refused.length, "configuration")} could not be begun, such as ${
-            asFlags(parameters)
-          }: ${why}`,
-        );
-      }
-      if (best) {
-        await note(
-          `${ending}best: ${asFlags(best.parameters)}; its model is in ${folder.folderOf(best.trial)}`,
-        );
-      } else if (ending !== "") await note(ending.replace(/; $/, ""));
+      await queue?.close();
     }
   },
 };

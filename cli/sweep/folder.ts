@@ -8,7 +8,6 @@
  *
  * @module
  */
-import { FormatError } from "../../mod.ts";
 import {
   createFile,
   exists,
@@ -28,6 +27,7 @@ import { UsageError } from "../command.ts";
 import { counted } from "../output.ts";
 import { removeOwn, strangersIn } from "../place.ts";
 import { isOfRun } from "../run_files.ts";
+import { type Beside, parseJson, trialFile, TrialFiles } from "./trial_files.ts";
 
 /** What a sweep is of: nothing of it may change while it goes on. */
 export interface SweepSettings {
@@ -80,9 +80,8 @@ export interface Recorded extends Begun {
   readonly rungs: readonly { readonly step: number; readonly loss: number | null }[];
 }
 
-/** What a sweep writes: of each worker, and of a trial what is known of it and where it trains. */
+/** What a sweep writes beside what is known of trials: of each worker, and where a trial trains. */
 const workerFile = /^worker-\d+\.json$/,
-  trialFile = /^(\d{4,})(?:\.rung-(\d+)(\.claim)?)?\.json$/,
   trialFolder = /^\d{4,}$/;
 
 const numbered = (trial: number): string => String(trial).padStart(4, "0");
@@ -98,10 +97,13 @@ export class SweepFolder {
     { readonly trial: number; readonly rung: number; readonly worker: number }
   >();
   #workers = new Set<number>();
+  /** What tells of trials. */
+  readonly files: TrialFiles;
 
-  /** It need not be there. */
-  constructor(path: string) {
+  /** It need not be there; `beside` is where what tells of trials is made first. */
+  constructor(path: string, beside: Beside | null = null) {
     this.path = path;
+    this.files = new TrialFiles(this.#at("trials"), beside);
   }
 
   #at(...names: string[]): string {
@@ -183,6 +185,7 @@ export class SweepFolder {
       /^worker-(\d+)\.json$/.exec(name)?.[1] ?? []
     );
     this.#workers = new Set(here.map(Number));
+    await this.files.fetch();
     for (const { name } of await readDir(this.#at("trials"))) {
       const found = trialFile.exec(name);
       if (!found) continue;
@@ -225,10 +228,7 @@ export class SweepFolder {
   async add(begun: Begun): Promise<boolean> {
     const folder = this.folderOf(begun.trial);
     if (await exists(folder) && !await exists(`${folder}.json`)) await this.demandFree();
-    const made = await createFile(
-      this.#at("trials", `${numbered(begun.trial)}.json`),
-      `${JSON.stringify(begun)}\n`,
-    );
+    const made = await this.files.make(`${numbered(begun.trial)}.json`, begun);
     await this.refresh();
     return made;
   }
@@ -246,7 +246,7 @@ export class SweepFolder {
   /** Takes a trial to a rung. @returns false where another does. */
   async claim(trial: number, rung: number, worker: number): Promise<boolean> {
     const name = `${numbered(trial)}.rung-${rung}.claim.json`;
-    const made = await createFile(this.#at("trials", name), `${JSON.stringify({ worker })}\n`);
+    const made = await this.files.make(name, { worker });
     await this.refresh();
     return made;
   }
@@ -254,7 +254,7 @@ export class SweepFolder {
   /** Records how a trial did, once. */
   async record(result: Result): Promise<void> {
     const name = `${numbered(result.trial)}.rung-${result.rung}.json`;
-    await createFile(this.#at("trials", name), `${JSON.stringify(result)}\n`);
+    await this.files.make(name, result);
     await this.write();
   }
 
@@ -298,31 +298,46 @@ export class SweepFolder {
     await remove(this.#at(`worker-${worker}.json`));
   }
 
+  /** Waits for what killed workers of this machine left running, and forgets them. */
+  async demandDeadGone(onWait: (pid: number) => Promise<void>): Promise<void> {
+    await this.refresh();
+    for (const worker of this.#workers) {
+      const path = this.#at(`worker-${worker}.json`);
+      if (!await exists(path)) continue;
+      const { pid, host, children } = await readJson<WorkerFile>(path);
+      if (host !== (hostName() ?? null) || isProcessAlive(pid) !== false) continue;
+      await waitFor(children, onWait);
+      await this.leave(worker);
+    }
+  }
+
   /** Waits for what a killed worker of this machine left running. @throws {UsageError} where the worker itself runs. */
   async demandAlone(worker: number, onWait: (pid: number) => Promise<void>): Promise<void> {
     const path = this.#at(`worker-${worker}.json`);
     if (!await exists(path)) return;
-    const { pid, host, children } = await readJson<{ pid: number; host: string | null; children: number[] }>(
-      path,
-    );
+    const { pid, host, children } = await readJson<WorkerFile>(path);
     if (host !== (hostName() ?? null)) return;
     if (pid !== processId() && isProcessAlive(pid) === true) {
       throw new UsageError(
         `sweep: process ${pid} works on ${this.path} already; wait for it, or remove ${path} if that is another program`,
       );
     }
-    for (const child of children) {
-      if (isProcessAlive(child) === true) await onWait(child);
-      while (isProcessAlive(child) === true) await new Promise((go) => setTimeout(go, 50));
-    }
+    await waitFor(children, onWait);
   }
 }
 
-async function readJson<T>(path: string): Promise<T> {
-  try {
-    return JSON.parse(await readTextFile(path));
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new FormatError(`${path} is not JSON; it is damaged`, { cause });
+/** Who works here, and on what. */
+interface WorkerFile {
+  readonly pid: number;
+  readonly host: string | null;
+  readonly children: readonly number[];
+}
+
+async function waitFor(children: readonly number[], onWait: (pid: number) => Promise<void>): Promise<void> {
+  for (const child of children) {
+    if (isProcessAlive(child) === true) await onWait(child);
+    while (isProcessAlive(child) === true) await new Promise((go) => setTimeout(go, 50));
   }
 }
+
+const readJson = async <T>(path: string): Promise<T> => parseJson<T>(await readTextFile(path), path);

@@ -12,7 +12,9 @@ export const packageVersions: Readonly<Record<string, string>> = {
   "@huggingface/hub": "^2.17.0",
   "@huggingface/jinja": "^0.5.11",
   "@huggingface/tokenizers": "^0.2.0",
+  "bullmq": "^6.7.0",
   "hono": "^4.13.0",
+  "ioredis": "^6.0.0",
   "vega": "^6.2.0",
   "vega-lite": "^6.4.0",
 };

@@ -11,6 +11,7 @@ export * from "./layers.ts";
 export { lora } from "./lora.ts";
 export type { Adaptable, AdapterSet, Lora, LoraLayer, LoraLayerOptions, LoraOptions } from "./lora.ts";
 export * from "./module.ts";
+export { GRU, LSTM, type RecurrentOptions, RNN, type RNNOptions } from "./recurrent.ts";
 export * from "./rotary.ts";
 export type { Recurrence, StateCache } from "./state_cache.ts";
 export {

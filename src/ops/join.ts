@@ -20,6 +20,8 @@ import { expand, narrow, type Range, reshape, slice, unsqueeze } from "./views.t
  * Tensors one after the other along `dim`; the other sizes must agree.
  *
  * @throws {ShapeError} when sizes do not agree, or nothing is given.
+ * @throws {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * concat([tensor([1, 2]), tensor([3])]); // [1, 2, 3]
@@ -65,6 +67,8 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
  * Tensors of one shape along a new axis `dim`.
  *
  * @throws {ShapeError} when sizes do not agree, or nothing is given.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * stack([tensor([1, 2]), tensor([3, 4])]); // [[1, 2], [3, 4]]
@@ -91,6 +95,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
  * x repeated `times[i]` times along axis i; more entries than axes add axes in front.
  *
  * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * repeat(tensor([1, 2]), [2]); // [1, 2, 1, 2]
@@ -143,6 +148,9 @@ const constantOnly: readonly Idle<PadOptions>[] = [{
  * x with a border, given as PyTorch does: `[before, after]` of the last axis, then of the one before it, and so on.
  *
  * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} where memory is not enough.
  * @example
  * ```ts
  * pad(tensor([1, 2]), [1, 2]); // [0, 1, 2, 0, 0]

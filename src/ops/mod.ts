@@ -40,6 +40,7 @@ export * from "./methods/products.ts";
 export * from "./methods/reduce.ts";
 export * from "./methods/views.ts";
 export * from "./norm.ts";
+export * from "./pool.ts";
 export {
   defaultGenerator,
   manualSeed,
@@ -52,6 +53,7 @@ export {
   uniform,
 } from "./random.ts";
 export * from "./reduce.ts";
+export { interpolate, type InterpolateOptions } from "./resample.ts";
 export { toDType } from "./row.ts";
 export { sampleLogits, type SampleLogitsOptions } from "./sample.ts";
 export * from "./softmax.ts";

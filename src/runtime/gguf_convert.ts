@@ -255,6 +255,9 @@ async function ggufToGguf(
  *
  * @returns the bytes of its tensors.
  * @throws {FormatError} for what is no such model, and for one that llama.cpp would compute otherwise.
+ * @throws {OptionError} for an `onWarning` that is no function, and options that do not exist, or values that they do
+ *   not take.
+ * @throws {FerrotypeError} for a place that cannot be written.
  * @category Files
  */
 export async function convertToGguf(

@@ -11,17 +11,8 @@ import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
 import { heldAs } from "../types.ts";
 import { valueOf, wrap } from "../values.ts";
+import { type Window, windowViews } from "../../ops/windows.ts";
 import { lossOperators } from "./losses.ts";
-
-/** How a window moves over the axes of x behind batch and channels. */
-interface Window {
-  readonly kernel: number[];
-  readonly stride: number[];
-  readonly dilation: number[];
-  readonly before: number[];
-  readonly after: number[];
-  readonly out: number[];
-}
 
 /** The window that a node's attributes say. */
 function windowOf(c: Call, sizes: readonly number[], kernel: number[]): Window {
@@ -67,18 +58,6 @@ function bordered(x: Tensor, before: readonly number[], after: readonly number[]
   if (before.every((n) => n === 0) && after.every((n) => n === 0)) return x;
   const border = before.map((n, i) => [n, after[i]]).reverse().flat();
   return f.pad(x, border, { value });
-}
-
-/** One view of x for each position of the window: the element that each output sees there. */
-function views(x: Tensor, w: Window, value: number): Tensor[] {
-  const whole = bordered(x, w.before, w.after, value), skip = x.shape.length - w.kernel.length;
-  return Array.from({ length: sizeOf(w.kernel) }, (_, k) => {
-    const ranges = w.kernel.map((n, i): Range => {
-      const start = Math.floor(k / sizeOf(w.kernel.slice(i + 1))) % n * w.dilation[i];
-      return [start, start + (w.out[i] - 1) * w.stride[i] + 1, w.stride[i]];
-    });
-    return f.slice(whole, ...new Array<null>(skip).fill(null), ...ranges);
-  });
 }
 
 const convolutions = [f.conv1d, f.conv2d, f.conv3d];
@@ -129,7 +108,7 @@ function convTranspose(c: Call): Result {
 function maxPool(c: Call): Results {
   const x = c.t(0), sizes = x.shape.slice(2), w = windowOf(c, sizes, c.ints("kernel_shape") ?? []);
   const lowest = isFloat(x.dtype) ? -Infinity : c.type(0) === "uint8" ? 0 : -128;
-  const seen = f.stack(views(x, w, lowest), -1), best = f.argmax(seen, -1, true);
+  const seen = f.stack(windowViews(x, w, lowest), -1), best = f.argmax(seen, -1, true);
   const y = f.squeeze(f.gather(seen.dtype === "u8" ? f.toDType(seen, "i32") : seen, -1, best), -1);
   const value = valueOf(f.toDType(y, x.dtype), c.type(0));
   if (c.node.outputs.length < 2) return value;
@@ -138,7 +117,7 @@ function maxPool(c: Call): Results {
   const shape = order ? [...sizes].reverse() : sizes;
   let places = f.reshape(f.arange(area, { dtype: "i32", device }), [1, 1, ...shape]);
   if (order) places = f.permute(places, [0, 1, ...sizes.map((_, i) => sizes.length + 1 - i)]);
-  const seenPlaces = f.expand(f.stack(views(f.contiguous(places), w, 0), -1), seen.shape);
+  const seenPlaces = f.expand(f.stack(windowViews(f.contiguous(places), w, 0), -1), seen.shape);
   const within = f.toDType(f.squeeze(f.gather(f.contiguous(seenPlaces), -1, best), -1), "i64");
   const planes = f.mul(f.arange(x.shape[0] * x.shape[1], { dtype: "i64", device }), area);
   return [value, valueOf(f.add(within, f.reshape(planes, [x.shape[0], x.shape[1], ...sizes.map(() => 1)])))];
@@ -146,7 +125,7 @@ function maxPool(c: Call): Results {
 
 function averagePool(c: Call): Result {
   const x = c.t(0), sizes = x.shape.slice(2), w = windowOf(c, sizes, c.ints("kernel_shape") ?? []);
-  const total = views(x, w, 0).reduce(f.add), include = c.int("count_include_pad", 0) !== 0;
+  const total = windowViews(x, w, 0).reduce(f.add), include = c.int("count_include_pad", 0) !== 0;
   const pads = c.ints("pads"), axes = sizes.length;
   const counts = w.out.map((n, i) =>
     Array.from({ length: n }, (_, k) => {
@@ -173,7 +152,7 @@ function averagePool(c: Call): Result {
 
 function lpPool(c: Call): Result {
   const x = c.t(0), p = c.int("p", 2), w = windowOf(c, x.shape.slice(2), c.ints("kernel_shape") ?? []);
-  return f.pow(views(f.pow(f.abs(x), p), w, 0).reduce(f.add), 1 / p);
+  return f.pow(windowViews(f.pow(f.abs(x), p), w, 0).reduce(f.add), 1 / p);
 }
 
 function maxUnpool(c: Call): Result {

@@ -6,6 +6,7 @@
 import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
+import { recur, type RecurrentStep } from "../../ops/recurrence.ts";
 import type { Call, OperatorTable, Results } from "../call.ts";
 
 type Activation = (x: Tensor) => Tensor;
@@ -44,14 +45,11 @@ function activationOf(
   }
 }
 
-/** One step of a cell: the state before (hidden, and an LSTM's cell) to the state behind. */
-type Step = (products: Tensor, state: readonly Tensor[]) => Tensor[];
-
 /** What a direction has: weights, biases, and how a step goes. */
 interface Direction {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
-  readonly step: Step;
+  readonly step: RecurrentStep;
 }
 
 function gates(x: Tensor, count: number): Tensor[] {
@@ -95,7 +93,7 @@ function recurrent(c: Call, kind: "RNN" | "GRU" | "LSTM"): Results {
     if (kind === "LSTM") {
       const peep = c.maybe(7) ? gates(f.select(c.t(7), 0, d), 3) : null,
         coupled = c.int("input_forget", 0) !== 0;
-      const step: Step = (xs, [h, cell]) => {
+      const step: RecurrentStep = (xs, [h, cell]) => {
         const [i, o, g, n] = gates(f.add(xs, f.matmul(h, R)), 4);
         const seen = (gate: Tensor, k: number, by: Tensor): Tensor =>
           clipped(peep ? f.add(gate, f.mul(peep[k], by)) : gate);
@@ -109,7 +107,7 @@ function recurrent(c: Call, kind: "RNN" | "GRU" | "LSTM"): Results {
     const linear = c.int("linear_before_reset", 0) !== 0,
       [Rzr, Rh] = [f.narrow(R, 1, 0, 2 * hidden), f.narrow(R, 1, 2 * hidden, hidden)];
     const backGates = back ? [f.narrow(back, 0, 0, 2 * hidden), f.narrow(back, 0, 2 * hidden, hidden)] : null;
-    const step: Step = (xs, [h]) => {
+    const step: RecurrentStep = (xs, [h]) => {
       let both = f.add(f.narrow(xs, 1, 0, 2 * hidden), f.matmul(h, Rzr));
       if (backGates) both = f.add(both, backGates[0]);
       const [z, r] = gates(acts[0](clipped(both)), 2), own = f.narrow(xs, 1, 2 * hidden, hidden);
@@ -120,25 +118,13 @@ function recurrent(c: Call, kind: "RNN" | "GRU" | "LSTM"): Results {
     };
     return { weight, bias: own, step };
   });
-  const outputs: Tensor[] = [], lasts: Tensor[][] = [];
+  const outputs: Tensor[] = [], lasts: (readonly Tensor[])[] = [];
   directions.forEach(({ weight, bias, step }, d) => {
     const product = f.matmul(f.reshape(x, [time * batch, x.shape[2]]), weight);
     const all = f.reshape(bias ? f.add(product, bias) : product, [time, batch, weight.shape[1]]);
-    let state = kind === "LSTM" ? [start(5, d), start(6, d)] : [start(5, d)];
-    const made: Tensor[] = [], reverse = way === "reverse" || d === 1;
-    for (let i = 0; i < time; i++) {
-      const t = reverse ? time - 1 - i : i, next = step(f.select(all, 0, t), state);
-      if (lengths) {
-        // A sequence that is over keeps its state and gives zeros.
-        const on = f.unsqueeze(f.gt(lengths, t), 1);
-        made[t] = f.where(on, next[0], f.zerosLike(next[0]));
-        state = next.map((s, k) => f.where(on, s, state[k]));
-      } else {
-        made[t] = next[0];
-        state = next;
-      }
-    }
-    outputs.push(f.stack(made, 0));
+    const begun = kind === "LSTM" ? [start(5, d), start(6, d)] : [start(5, d)];
+    const { outputs: made, state } = recur(all, begun, step, way === "reverse" || d === 1, lengths);
+    outputs.push(made);
     lasts.push(state);
   });
   const y = f.stack(outputs, 1), last = (k: number): Tensor => f.stack(lasts.map((s) => s[k]), 0);

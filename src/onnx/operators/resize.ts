@@ -6,7 +6,7 @@
 import { normalizeAxis } from "../../core/shape.ts";
 import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
-import type { Tensor } from "../../ops/mod.ts";
+import { along, cubicKernel, linearKernel, sampleMatrix } from "../../ops/resample.ts";
 import { type Call, nodeName, type OperatorTable, type Result } from "../call.ts";
 import { valueOf } from "../values.ts";
 
@@ -61,22 +61,6 @@ function nearestOf(c: Call, mode: string): (x: number) => number {
   }
 }
 
-/** The weight of an input at distance `d`. */
-function kernelOf(
-  mode: string,
-  a: number,
-): { readonly reach: number; readonly weight: (d: number) => number } {
-  if (mode === "linear") return { reach: 1, weight: (d) => Math.max(0, 1 - Math.abs(d)) };
-  return {
-    reach: 2,
-    weight: (d) => {
-      const x = Math.abs(d);
-      if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-      return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
-    },
-  };
-}
-
 /** [out, n] weights of one axis; rows of places outside have `outside` as true. */
 function matrixOf(
   c: Call,
@@ -86,32 +70,11 @@ function matrixOf(
   scale: number,
   place: (i: number) => number,
 ): { readonly rows: number[]; readonly outside: boolean[] } {
-  const { reach, weight } = kernelOf(mode, c.float("cubic_coeff_a", -0.75));
-  const stretch = c.int("antialias", 0) && scale < 1 ? scale : 1, wide = reach / stretch;
+  const kernel = mode === "linear" ? linearKernel : cubicKernel(c.float("cubic_coeff_a", -0.75));
+  const stretch = c.int("antialias", 0) && scale < 1 ? scale : 1;
   const exclude = c.int("exclude_outside", 0) !== 0 || stretch < 1;
-  const rows = new Array<number>(out * n).fill(0), outside: boolean[] = [];
-  for (let i = 0; i < out; i++) {
-    const x = place(i), first = Math.ceil(x - wide), last = Math.floor(x + wide);
-    outside.push(x < 0 || x > n - 1);
-    let total = 0;
-    for (let j = first; j <= last; j++) {
-      const w = weight((j - x) * stretch);
-      if (exclude && (j < 0 || j >= n)) continue;
-      rows[i * n + Math.min(Math.max(j, 0), n - 1)] += w;
-      total += w;
-    }
-    if (total !== 0) { for (let j = 0; j < n; j++) rows[i * n + j] /= total; }
-  }
-  return { rows, outside };
-}
-
-/** x with axis `axis` multiplied by a matrix [out, n]. */
-function along(x: Tensor, axis: number, rows: readonly number[], out: number): Tensor {
-  const n = x.shape[axis],
-    matrix = f.tensor([...rows], { shape: [out, n], dtype: x.dtype, device: x.device });
-  const last = f.transpose(x, axis, -1), flat = f.reshape(last, [-1, n]);
-  const product = f.matmul(flat, f.transpose(matrix, 0, 1));
-  return f.transpose(f.reshape(product, [...last.shape.slice(0, -1), out]), axis, -1);
+  const outside = Array.from({ length: out }, (_, i) => place(i) < 0 || place(i) > n - 1);
+  return { rows: sampleMatrix(n, out, { kernel, place, stretch, exclude }), outside };
 }
 
 function resize(c: Call): Result {

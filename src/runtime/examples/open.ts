@@ -169,6 +169,8 @@ async function openLines(
  * ```
  * @throws {FormatError} naming the first line that is none of these, or that the template refuses.
  * @throws {OptionError} for a model without a tokenizer.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
+ * @throws {CancelledError} by `signal`.
  * @category Training
  */
 export async function openExamples(
@@ -189,6 +191,8 @@ export async function openExamples(
  *
  * @throws {FormatError} naming the first line that is none, or that the template refuses.
  * @throws {OptionError} for a model without a tokenizer.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
+ * @throws {CancelledError} by `signal`.
  * @category Training
  */
 export async function openPreferences(

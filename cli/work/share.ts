@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { FormatError } from "../mod.ts";
-import { kind } from "../src/core/kinds.ts";
-import { environment } from "../src/platform/platform.ts";
-import type { Option } from "./command.ts";
+import { FormatError } from "../../mod.ts";
+import { kind } from "../../src/core/kinds.ts";
+import { environment } from "../../src/platform/platform.ts";
+import type { Option } from "../command.ts";
 
 /** Which of how many workers this is. */
 export interface Share {
