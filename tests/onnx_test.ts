@@ -220,6 +220,33 @@ describe("an ONNX model", () => {
     assertEquals(gradients, [[[4, 6]], [2]]);
   });
 
+  it("is a program for shapes, with its weights as they are now, and without gradients", async () => {
+    using model = await Onnx.load(layer(2, 1, [1, 2], [3]));
+    const [weight] = model.parameters().values(), compiled = true;
+    const run = async (rows: number[][]): Promise<unknown> =>
+      await ((await model.run({ x: tensor(rows) }, { compiled })).y as Tensor).toArray();
+    for (let i = 0; i < 3; i++) assertEquals(await run([[i, 1]]), [[i + 5]]);
+    assertEquals(await run([[1, 1], [2, 2]]), [[6], [9]]);
+    copyInto(tensor([[10, 20]]), weight);
+    assertEquals(await run([[1, 1]]), [[33]]);
+    await assertRejects(
+      () => model.run({ x: tensor([[1, 1]], { requiresGrad: true }) }, { compiled }),
+      OptionError,
+      'run: "x" (float [1, 2]) wants a gradient',
+    );
+    await assertRejects(
+      () => model.run({ x: tensor([[1, 1]]) }, { compiled, maxSteps: 1 }),
+      FormatError,
+      "maxSteps",
+    );
+    weight.requiresGrad = true;
+    await assertRejects(
+      () => model.run({ x: tensor([[1, 1]]) }, { compiled }),
+      OptionError,
+      "leave compiled out",
+    );
+  });
+
   it("is saved with its weights as they are now", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-")), path = join(folder, "saved.onnx");
     try {
