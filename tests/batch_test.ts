@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import process from "node:process";
 import { readRequests } from "../cli/batch/requests.ts";
-import { arrayShare } from "../cli/work/share.ts";
+import { arrayShare } from "../cli/sharing/share.ts";
 import { call, fails, ferrotype, json } from "./_command.ts";
 
 let folder = "", input = "";

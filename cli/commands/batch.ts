@@ -13,8 +13,8 @@ import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
 import { problemOf, Service } from "../serve/service.ts";
 import { readText } from "../text.ts";
-import type { Line } from "../work/records.ts";
-import { share, sharingIdle, sharingOptions, type Work } from "../work/work.ts";
+import type { Line } from "../sharing/records.ts";
+import { share, sharingIdle, sharingOptions, type Work } from "../sharing/work.ts";
 
 /** Answers one request; what is wrong with it is its answer. */
 async function answer(

@@ -10,8 +10,8 @@ import { type Command, UsageError, type Values } from "../command.ts";
 import { deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { counted, LiveLine, note, print, printJson } from "../output.ts";
 import { readText, splitText } from "../text.ts";
-import type { Line } from "../work/records.ts";
-import { share, sharingIdle, sharingOptions, type Work } from "../work/work.ts";
+import type { Line } from "../sharing/records.ts";
+import { share, sharingIdle, sharingOptions, type Work } from "../sharing/work.ts";
 
 /** How well one text is predicted. */
 interface Found {

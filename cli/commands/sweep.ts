@@ -25,7 +25,7 @@ import { demandPlace } from "../place.ts";
 import { loadDrawer } from "../plot.ts";
 import { addressFrom, queueIdle, queueOptions } from "../queue/address.ts";
 import { WorkQueue } from "../queue/queue.ts";
-import { shareOf, shareOption } from "../work/share.ts";
+import { shareOf, shareOption } from "../sharing/share.ts";
 import { demandEffect, type Ground, memoryOf, planOf } from "../sweep/fit.ts";
 import { SweepFolder, type SweepSettings } from "../sweep/folder.ts";
 import { asFlags, plotOf, ranked, table } from "../sweep/report.ts";

@@ -7,7 +7,7 @@ import { FerrotypeError, FormatError } from "../../mod.ts";
 import type { Program } from "../../src/platform/platform.ts";
 import { choose, promotion, type Trial } from "../../src/search/mod.ts";
 import type { Piece, WorkQueue } from "../queue/queue.ts";
-import type { Share } from "../work/share.ts";
+import type { Share } from "../sharing/share.ts";
 import { type Ground, planOf } from "./fit.ts";
 import type { Begun, SweepFolder, SweepSettings } from "./folder.ts";
 import { ranked } from "./report.ts";

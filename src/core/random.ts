@@ -164,13 +164,19 @@ export class Generator {
   #seed: number;
   #offset = 0;
 
-  /** A stream for `seed`, an integer in [0, 2^53). */
+  /**
+   * A stream for `seed`, an integer in [0, 2^53).
+   * @throws {OptionError} for a seed that is no whole number from 0 to 2^53 - 1.
+   */
   constructor(seed: number) {
     demandNoMore(arguments, 1, "Generator");
     this.#seed = checkSeed(seed);
   }
 
-  /** Starts over with another seed. */
+  /**
+   * Starts over with another seed.
+   * @throws {OptionError} for a seed that is no whole number from 0 to 2^53 - 1.
+   */
   seed(seed: number): void {
     demandNoMore(arguments, 1, "seed");
     this.#seed = checkSeed(seed);
@@ -217,7 +223,10 @@ export class Generator {
     return { seed: this.#seed, offset: this.#offset };
   }
 
-  /** Continues where `state` was taken. */
+  /**
+   * Continues where `state` was taken.
+   * @throws {OptionError} for what `getState` does not give.
+   */
   setState(state: GeneratorState): void {
     demandNoMore(arguments, 1, "setState");
     const seed = checkSeed(state?.seed);

@@ -86,6 +86,7 @@ export class Distributed {
   /**
    * Joins the other processes; alone where there are none. A second call changes nothing.
    * @throws {DeviceError} when a launcher started this process and there is no MPI library that fits it, saying why.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async init(options: InitOptions = {}): Promise<this> {
     const { timeout = 7 } = checkOptions("distributed.init", options, initOptions);
@@ -166,6 +167,7 @@ export class Distributed {
   /**
    * Makes the elements of `t` what they are over all ranks, in place, and gives `t`. f16 and bf16 are summed in f32.
    * @throws {OptionError} for "avg" of whole numbers.
+   * @throws {DTypeError} for what is no tensor.
    */
   async allReduce(t: Tensor, options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.allReduce", options, reduceOptions);
@@ -182,7 +184,11 @@ export class Distributed {
     return t;
   }
 
-  /** Gives every rank the elements of `t` on rank `src`, in place, and gives `t`, which has one shape everywhere. */
+  /**
+   * Gives every rank the elements of `t` on rank `src`, in place, and gives `t`, which has one shape everywhere.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   async broadcast(t: Tensor, options: BroadcastOptions = {}): Promise<Tensor> {
     const { src = 0 } = checkOptions("distributed.broadcast", options, broadcastOptions);
     demandTensor("distributed.broadcast", t, "t");
@@ -199,7 +205,10 @@ export class Distributed {
     return t;
   }
 
-  /** The tensors `t` of all ranks, which have one shape, in the order of the ranks. */
+  /**
+   * The tensors `t` of all ranks, which have one shape, in the order of the ranks.
+   * @throws {DTypeError} for what is no tensor.
+   */
   async allGather(t: Tensor): Promise<Tensor[]> {
     demandTensor("distributed.allGather", t, "t");
     const { messenger, size } = this, type = wireType("allGather", t);
@@ -225,6 +234,8 @@ export class Distributed {
   /**
    * Reduces over all ranks what each gives, and gives this rank its part: of a list with a tensor for each rank the one of this
    * rank, of one tensor its share of the first axis, which the number of ranks divides.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    */
   async reduceScatter(input: Tensor | readonly Tensor[], options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.reduceScatter", options, reduceOptions);

@@ -121,13 +121,20 @@ export class SafetensorsFile {
   /**
    * The reads that bring `names` (default: all).
    * @throws {FormatError} for a name that is not there.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   plan(names: readonly string[] = this.names, options: ReadPlanOptions = {}): ReadPlan {
     demandNoMore(arguments, 2, "plan");
     return planReads(names.map((name) => this.info(name)), options);
   }
 
-  /** Reads a plan, or `names` with the default plan, tensor by tensor in the plan's order. */
+  /**
+   * Reads a plan, or `names` with the default plan, tensor by tensor in the plan's order.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FormatError} naming a tensor that is not there, and for a file that is damaged.
+   * @throws {FerrotypeError} for a file that is closed or cannot be read.
+   * @throws {CancelledError} by `signal`.
+   */
   read(
     what: ReadPlan | readonly string[] = this.names,
     options: RunReadsOptions = {},

@@ -121,6 +121,8 @@ export class TensorView {
   /**
    * The bytes as stored (little-endian, row-major), into the front of `into` (any memory, at least
    * {@link byteLength} bytes) or into a new array that begins its own buffer.
+   * @throws {ShapeError} for an array `into` of another length than `byteLength`.
+   * @throws {FerrotypeError} for a file that is closed or cannot be read.
    */
   bytes(into?: Uint8Array): Promise<Uint8Array> {
     this.#checkRoom(into, this.byteLength);
@@ -131,6 +133,8 @@ export class TensorView {
    * The values as `dtype`, into the front of `into` or a new array that begins its own buffer.
    *
    * @throws {DTypeError} when the file's dtype cannot be converted to `dtype`.
+   * @throws {ShapeError} for an array `into` of another length than the tensor takes.
+   * @throws {FerrotypeError} for a file that is closed or cannot be read.
    */
   async read(dtype: DType, into?: Uint8Array): Promise<Uint8Array> {
     if (dtype === this.dtype) return await this.bytes(into);

@@ -150,7 +150,10 @@ export class Batcher<C extends LanguageModelCache> {
   /** Gives the event loop a turn between two parts of a round. */
   #breathe = breather(longestTurn);
 
-  /** Computes nothing until there is a request. */
+  /**
+   * Computes nothing until there is a request.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
     demandNoMore(arguments, 2, "Batcher");
     const { maxBatch = 16, prefillChunk = 512, formatSeconds = Infinity } = checkOptions(
@@ -175,6 +178,7 @@ export class Batcher<C extends LanguageModelCache> {
    * iterator, or its `signal`, takes it out. `client` says whose turn it is.
    *
    * @throws {OptionError} for what only one text alone can have: beams and a cache of the caller's.
+   * @throws {ShapeError} for ids that are none of the vocabulary, and more than the model has positions.
    */
   submit(
     prompt: readonly number[],

@@ -36,8 +36,9 @@ function camel(name: string): string {
  * The options in a `generation_config.json`. What changes no token is passed over, whatever it says: notes of other
  * programs, how much memory they take, what they tell besides.
  *
- * @throws {FormatError} for what is no object, {OptionError} for a field of Hugging Face that changes tokens and cannot be
- *   honoured, or a value it cannot have.
+ * @throws {FormatError} for what is no object.
+ * @throws {OptionError} for a field of Hugging Face that changes tokens and cannot be honoured, or a value it cannot
+ *   have.
  */
 export function generationDefaults(json: unknown, where = "generation_config.json"): GenerateOptions {
   const found: Record<string, unknown> = {};

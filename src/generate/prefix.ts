@@ -63,7 +63,10 @@ export class PrefixStore<C extends LanguageModelCache> {
   /** The one that was used last comes last. */
   readonly #entries: Prefix<C>[] = [];
 
-  /** `weights` are what the positions were computed with: when they change, the store is emptied. */
+  /**
+   * `weights` are what the positions were computed with: when they change, the store is emptied.
+   * @throws {OptionError} for `weights` that are no function.
+   */
   constructor(weights: () => readonly Versioned[]) {
     demandNoMore(arguments, 1, "PrefixStore");
     demandFunction("PrefixStore", weights, "weights");
@@ -87,6 +90,9 @@ export class PrefixStore<C extends LanguageModelCache> {
   /**
    * A cache for `prompt` and what follows it, with as many of the prompt's first positions as are known from the store, or
    * from `others`, which go on being used. `ids` of the cache are those positions'.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {ShapeError} for a capacity that is no whole number from 0.
    */
   take(
     model: LanguageModel<C>,

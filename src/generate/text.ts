@@ -60,8 +60,9 @@ export interface GenerationResult {
  * Continues the prompt, token by token. Text never splits a character, and what might begin a stop text is held back
  * until it is clear. The generator's return value tells the rest.
  *
- * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
- *   says so.
+ * @throws {OptionError} for options that `resolveOptions` did not make.
+ * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function* generatePieces<C extends LanguageModelCache>(
@@ -151,8 +152,9 @@ export async function* textOfTokens(
 /**
  * The same, and only text: every piece has some.
  *
- * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
- *   says so.
+ * @throws {OptionError} for options that `resolveOptions` did not make.
+ * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function* generateText<C extends LanguageModelCache>(
@@ -177,8 +179,9 @@ export async function* generateText<C extends LanguageModelCache>(
 /**
  * Runs to the end.
  *
- * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
- *   says so.
+ * @throws {OptionError} for options that `resolveOptions` did not make.
+ * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function generateWhole<C extends LanguageModelCache>(
@@ -198,7 +201,7 @@ export async function generateWhole<C extends LanguageModelCache>(
 /**
  * What pieces are in the end.
  *
- * @throws What the generator throws, and {OptionError} for what is no generator.
+ * @throws {OptionError} for what is no generator; besides, what the generator throws.
  * @category Generation
  */
 export async function runToEnd(
@@ -216,8 +219,9 @@ export async function runToEnd(
  * `numReturnSequences` continuations of the prompt: the best of a beam search, or so many draws, of which draw i is
  * the one that `seed` + i gives. The prompt is computed once.
  *
- * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
- *   says so.
+ * @throws {OptionError} for options that `resolveOptions` did not make.
+ * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function generateMany<C extends LanguageModelCache>(

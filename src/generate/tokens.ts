@@ -70,8 +70,9 @@ export function checkPrompt(prompt: readonly number[], options: ResolvedOptions,
 /**
  * Continues `prompt`. Yields each token as soon as it is chosen; `return` of the iterator ends the work.
  *
- * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
- *   says so.
+ * @throws {OptionError} for options that `resolveOptions` did not make.
+ * @throws {CancelledError} when the signal says so.
+ * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
 export async function* generateTokens<C extends LanguageModelCache>(

@@ -84,7 +84,10 @@ export class CausalCache {
   #marks: Mark[] = [];
   #isStepping = false;
 
-  /** Memory for `capacity` positions of `batch` sequences. */
+  /**
+   * Memory for `capacity` positions of `batch` sequences.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(sizes: CacheSizes, batch: number, capacity: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 4, "CausalCache");
     demandRecord("CausalCache", sizes, "sizes", "{ layers, heads, width }");
@@ -231,6 +234,9 @@ export class CausalCache {
    * Takes over the positions of `from` from `start` to before `end` (default: all), and the ids of those before `end`; row i
    * becomes row `rows[i]` of it, as many rows as this cache holds. `from` may be this cache itself. Where layers have states, those
    * that `from` has at `end`, or kept last before it: the positions from there on are left out.
+   *
+   * @throws {DTypeError} for what is no cache.
+   * @throws {ShapeError} for rows that are not there.
    */
   copyRows(from: CausalCache, rows: readonly number[], start = 0, end: number = from.length): void {
     const first = this.layers[0].keys, isWhole = end >= from.length;

@@ -62,7 +62,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    */
   abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
 
-  /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
+  /**
+   * Logits [.., vocab] for what comes out of the last norm, [.., width].
+   * @throws {ShapeError} for a hidden state whose last dim is not the model's width.
+   * @throws {DTypeError} for what is no tensor.
+   */
   abstract logits(hidden: Tensor): Tensor;
 
   /** What `f`, a layer, gives for x and the tensors that it needs besides, which are not kept of it where that was asked for. */
@@ -109,6 +113,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    *
    * @throws {OptionError} for sizes that are no whole numbers above 0.
    * @throws {DTypeError} for other dtypes.
+   * @throws {ShapeError} for a batch or a capacity that is no whole number from 0.
    */
   createCache(batch = 1, capacity: number = this.contextLength, options: { dtype?: CacheDType } = {}): C {
     demandNoMore(arguments, 3, "createCache");
@@ -133,6 +138,8 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * texts can stand in one row.
    *
    * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for ids that are not i32 or i64.
    */
   forward(
     ids: Ids,
@@ -181,6 +188,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * if it ended there (the logit lens, nostalgebraist 2020).
    *
    * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions.
    */
   hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
     demandNoMore(arguments, 2, "hidden");
@@ -211,6 +221,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /**
    * How much each position looks at each before it, for every layer that attends or those of `layers`: [batch, heads, time, time], rows
    * of sum 1 (transformers' `output_attentions`). Computed for looking at: the layers themselves keep no such matrix.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions.
    */
   attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
     demandNoMore(arguments, 2, "attentions");
@@ -249,6 +263,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
    * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it, and those
    * of {@link forward} that say what positions see, with targets alone.
+   *
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions, and targets or options of other shapes.
    */
   loss(ids: Ids, targets?: Ids, options: ModelLossOptions = {}): Tensor {
     demandNoMore(arguments, 3, "loss");
@@ -278,7 +297,12 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     });
   }
 
-  /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
+  /**
+   * Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions.
+   */
   ids(ids: Ids): Tensor {
     demandNoMore(arguments, 1, "ids");
     return idsAsTensor(this.title, this, ids);

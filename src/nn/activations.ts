@@ -23,8 +23,8 @@ export class ReLU extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -40,7 +40,10 @@ export class ReLU extends Module implements Layer {
 export class GELU extends Module implements Layer {
   readonly #approximate: "none" | "tanh";
 
-  /** The exact form unless told. */
+  /**
+   * The exact form unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(options: { approximate?: "none" | "tanh" } = {}) {
     demandNoMore(arguments, 1, "GELU");
     super();
@@ -50,8 +53,8 @@ export class GELU extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -68,8 +71,8 @@ export class Tanh extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -86,8 +89,8 @@ export class Sigmoid extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -104,8 +107,8 @@ export class SiLU extends Module implements Layer {
   /**
    * Element by element.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -121,7 +124,10 @@ export class SiLU extends Module implements Layer {
 export class Softmax extends Module implements Layer {
   readonly #dim: number;
 
-  /** The last axis unless told. */
+  /**
+   * The last axis unless told.
+   * @throws {OptionError} for a `dim` that is no whole number.
+   */
   constructor(dim = -1) {
     demandNoMore(arguments, 1, "Softmax");
     super();
@@ -132,8 +138,8 @@ export class Softmax extends Module implements Layer {
   /**
    * The same shape as x.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -150,7 +156,10 @@ export class Dropout extends Module implements Layer {
   /** The probability of zero. */
   readonly p: number;
 
-  /** p 0.5 unless told. */
+  /**
+   * p 0.5 unless told.
+   * @throws {OptionError} for a `p` that is no probability from 0 to 1.
+   */
   constructor(p = 0.5) {
     demandNoMore(arguments, 1, "Dropout");
     super();
@@ -161,8 +170,8 @@ export class Dropout extends Module implements Layer {
   /**
    * The same shape as x.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -178,7 +187,10 @@ export class Dropout extends Module implements Layer {
 export class Sequential extends Module implements Layer {
   readonly #layers: readonly Layer[];
 
-  /** The layers in order. */
+  /**
+   * The layers in order.
+   * @throws {OptionError} for what is no module with `forward`.
+   */
   constructor(...layers: Layer[]) {
     super();
     layers.forEach((layer, i) => {
@@ -194,7 +206,11 @@ export class Sequential extends Module implements Layer {
     return this.#layers.map((layer, i) => [String(i), layer]);
   }
 
-  /** The last layer's output. */
+  /**
+   * The last layer's output.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {ShapeError} for an x that a layer does not take.
+   */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
     return tidy(() => this.#layers.reduce((value, layer) => layer.forward(value), x));
@@ -224,7 +240,12 @@ const mlpOptions: OptionTable<MLPOptions> = {
  * @category Modules
  */
 export class MLP extends Sequential {
-  /** Widths from input to output, at least two. */
+  /**
+   * Widths from input to output, at least two.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {ShapeError} for widths that are no whole numbers from 0.
+   */
   constructor(widths: readonly number[], options: MLPOptions = {}) {
     demandNoMore(arguments, 2, "MLP");
     demandNumbers("MLP", widths, "widths");

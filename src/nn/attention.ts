@@ -83,8 +83,8 @@ export class CausalSelfAttention extends Module {
   /**
    * `width` is divided evenly among `heads`.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none, and a width
-   *   that heads do not divide.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none, and a width that heads do not divide.
    */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
     demandNoMore(arguments, 3, "CausalSelfAttention");
@@ -113,8 +113,8 @@ export class CausalSelfAttention extends Module {
    * broadcasts to [batch, heads, time, all positions]: true where a position may look, if it comes later. `residual`, of
    * the shape of x, is added.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor, cache?: KVCache, mask?: Tensor, residual?: Tensor): Tensor {
     demandNoMore(arguments, 4, "forward");
@@ -128,7 +128,10 @@ export class CausalSelfAttention extends Module {
     }, residual);
   }
 
-  /** x [batch, time, width] → the same shape, by `attend`. `residual`, of the shape of x, is added. */
+  /**
+   * x [batch, time, width] → the same shape, by `attend`. `residual`, of the shape of x, is added.
+   * @throws {ShapeError} when shapes do not fit together.
+   */
   attend(x: Tensor, attend: Attend, residual?: Tensor): Tensor {
     demandNoMore(arguments, 3, "attend");
     const [batch, time, width] = x.shape;
@@ -141,7 +144,10 @@ export class CausalSelfAttention extends Module {
     });
   }
 
-  /** How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1. */
+  /**
+   * How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1.
+   * @throws {ShapeError} when shapes do not fit together.
+   */
   probabilities(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "probabilities");
     return tidy(() => {

@@ -63,7 +63,8 @@ function filled(what: string, t: Tensor, value: number): Tensor {
 /**
  * Inputs and outputs of a weight [out, in, …]: what one output sums over, and what one input feeds.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for fewer than 2 dims.
  * @category Modules
  */
 export function fans(t: Tensor): { fanIn: number; fanOut: number } {
@@ -83,8 +84,8 @@ function fansOf(what: string, t: Tensor): { fanIn: number; fanOut: number } {
 /**
  * Uniform in [low, high).
  *
- * @throws {DTypeError} for what is no tensor, {OptionError} for bounds that are no numbers, or a `low`
- *   above `high`.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for bounds that are no numbers, or a `low` above `high`.
  * @category Modules
  */
 export function uniform(t: Tensor, low = 0, high = 1): Tensor {
@@ -97,8 +98,8 @@ export function uniform(t: Tensor, low = 0, high = 1): Tensor {
 /**
  * Normal.
  *
- * @throws {DTypeError} for what is no tensor, {OptionError} for a mean or a deviation that is no number,
- *   and a negative deviation.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for a mean or a deviation that is no number, and a negative deviation.
  * @category Modules
  */
 export function normal(t: Tensor, mean = 0, std = 1): Tensor {
@@ -112,7 +113,8 @@ export function normal(t: Tensor, mean = 0, std = 1): Tensor {
 /**
  * Every element `value`.
  *
- * @throws {DTypeError} for what is no tensor, {OptionError} for a value that is no number of its dtype.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for a value that is no number of its dtype.
  * @category Modules
  */
 export function constant(t: Tensor, value: number): Tensor {
@@ -151,8 +153,9 @@ const around = (t: Tensor, std: number): Tensor => t.size === 0 ? t : normal(t, 
 /**
  * Uniform in ±gain · √(6 / (fanIn + fanOut)) (Glorot, Bengio 2010); a weight without elements stays as it is.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for a
- *   negative gain.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for fewer than 2 dims.
+ * @throws {OptionError} for a negative gain.
  * @category Modules
  */
 export function xavierUniform(t: Tensor, gain = 1): Tensor {
@@ -165,8 +168,9 @@ export function xavierUniform(t: Tensor, gain = 1): Tensor {
 /**
  * Normal with deviation gain · √(2 / (fanIn + fanOut)) (Glorot, Bengio 2010); a weight without elements stays as it is.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for a
- *   negative gain.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for fewer than 2 dims.
+ * @throws {OptionError} for a negative gain.
  * @category Modules
  */
 export function xavierNormal(t: Tensor, gain = 1): Tensor {
@@ -179,8 +183,9 @@ export function xavierNormal(t: Tensor, gain = 1): Tensor {
 /**
  * Uniform in ±gain · √(3 / fanIn), gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015); a weight without elements stays as it is.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for an `a`
- *   that is no number.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for fewer than 2 dims.
+ * @throws {OptionError} for an `a` that is no number.
  * @category Modules
  */
 export function kaimingUniform(t: Tensor, a = 0): Tensor {
@@ -192,8 +197,9 @@ export function kaimingUniform(t: Tensor, a = 0): Tensor {
 /**
  * Normal with deviation gain / √fanIn, gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015); a weight without elements stays as it is.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for an `a`
- *   that is no number.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for fewer than 2 dims.
+ * @throws {OptionError} for an `a` that is no number.
  * @category Modules
  */
 export function kaimingNormal(t: Tensor, a = 0): Tensor {

@@ -34,6 +34,8 @@ export class KVCache {
   /**
    * Memory for `capacity` positions, as f32 or, by `options.dtype`, in fewer bits: f16, bf16 or q8.
    * @throws {DTypeError} for q8 where heads are not whole blocks of 32 wide, and for other dtypes.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {ShapeError} for sizes that are no whole numbers from 0.
    */
   constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 5, "KVCache");
@@ -77,6 +79,7 @@ export class KVCache {
   /**
    * The next `count` positions, i32 [count]. A compiled function reads them anew in each run, where it would be traced again
    * for each {@link length}.
+   * @throws {ShapeError} for more positions than `capacity`.
    */
   positions(count: number): Tensor {
     demandNoMore(arguments, 1, "positions");
@@ -90,7 +93,10 @@ export class KVCache {
     });
   }
 
-  /** The next `count` positions, which count as filled from now on. */
+  /**
+   * The next `count` positions, which count as filled from now on.
+   * @throws {ShapeError} for more positions than `capacity`.
+   */
   advance(count: number): Tensor {
     demandNoMore(arguments, 1, "advance");
     const places = this.positions(count);
@@ -98,7 +104,10 @@ export class KVCache {
     return places;
   }
 
-  /** The next `count` positions count as filled from now on: who calls this has written there. */
+  /**
+   * The next `count` positions count as filled from now on: who calls this has written there.
+   * @throws {ShapeError} for more positions than `capacity`.
+   */
   fill(count: number): void {
     demandNoMore(arguments, 1, "fill");
     const before = this.#length, capture = activeCapture();
@@ -131,6 +140,7 @@ export class KVCache {
   /**
    * Writes keys and values [batch, heads, new, width] behind those that are there; gives views of all. What a compiled
    * function does with them by {@link scaledDotProductAttention} is one program for any number of positions.
+   * @throws {ShapeError} for more positions than `capacity`, and keys or values of other sizes.
    */
   append(keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor } {
     demandNoMore(arguments, 2, "append");

@@ -111,7 +111,10 @@ export class Linear extends Module implements Layer {
   /**
    * `bias: false` leaves the bias out.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     demandNoMore(arguments, 3, "Linear");
@@ -125,8 +128,9 @@ export class Linear extends Module implements Layer {
   /**
    * x […, in] → […, out].
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -152,7 +156,10 @@ export class Conv1D extends Module implements Layer {
 
   /**
    * Named as in `transformers`, except that the input comes first, as in {@link Linear}.
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 3, "Conv1D");
@@ -169,8 +176,10 @@ export class Conv1D extends Module implements Layer {
 
   /**
    * x […, in] → […, out]; `options` say what follows, see {@link affine}.
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor, options: AffineOptions = {}): Tensor {
     demandNoMore(arguments, 2, "forward");
@@ -200,7 +209,9 @@ export class Embedding extends Module implements Layer {
   /**
    * `paddingIdx` names a row that begins as zeros and gets no gradient.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
     demandNoMore(arguments, 3, "Embedding");
@@ -220,8 +231,8 @@ export class Embedding extends Module implements Layer {
   /**
    * ids of any shape (i32 or i64) → [...ids.shape, width].
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(ids: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -272,7 +283,10 @@ export class LayerNorm extends Module implements Layer {
   /**
    * `eps` 1e-5 unless told; `bias: false` leaves the bias out.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(width: number, options: LayerOptions & { eps?: number; bias?: boolean } = {}) {
     demandNoMore(arguments, 2, "LayerNorm");
@@ -287,8 +301,9 @@ export class LayerNorm extends Module implements Layer {
   /**
    * The same shape as x.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -311,7 +326,10 @@ export class RMSNorm extends Module implements Layer {
 
   /**
    * See {@link RMSNormOptions}.
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that the device does not hold.
    */
   constructor(width: number, options: RMSNormOptions = {}) {
     demandNoMore(arguments, 2, "RMSNorm");
@@ -326,8 +344,9 @@ export class RMSNorm extends Module implements Layer {
   /**
    * The same shape as x.
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -383,7 +402,9 @@ export class Conv1d extends Convolution implements Layer {
   /**
    * Channels in, filters out, the kernel's size.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(
     inChannels: number,
@@ -398,8 +419,8 @@ export class Conv1d extends Convolution implements Layer {
   /**
    * x [batch, channels, time].
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -416,7 +437,9 @@ export class Conv2d extends Convolution implements Layer {
   /**
    * Channels in, filters out, the kernel's size (one number for a square).
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(
     inChannels: number,
@@ -436,8 +459,8 @@ export class Conv2d extends Convolution implements Layer {
   /**
    * x [batch, channels, height, width].
    *
-   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
-   *   does not fit.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");

@@ -149,7 +149,11 @@ export class LoraLayer extends Module {
     return div(this.lora_magnitude_vector as Tensor, lengths);
   }
 
-  /** What the layer gives for x […, in] with this beside it. */
+  /**
+   * What the layer gives for x […, in] with this beside it.
+   * @throws {ShapeError} when shapes do not fit together.
+   * @throws {DTypeError} for what is no tensor.
+   */
   product(layer: Adaptable, x: Tensor, plain: (x: Tensor) => Tensor): Tensor {
     const { scale, dropout: p } = this.options;
     return tidy(() => {
@@ -169,7 +173,11 @@ export class LoraLayer extends Module {
     });
   }
 
-  /** The weight with this in it, as it lies in the layer; f32 where the layer holds blocks. */
+  /**
+   * The weight with this in it, as it lies in the layer; f32 where the layer holds blocks.
+   * @throws {DTypeError} for what is no layer.
+   * @throws {ShapeError} for a layer of other sizes.
+   */
   merged(layer: Adaptable): Tensor {
     const { weight } = layer, isTurned = layer instanceof Conv1D;
     return noGrad(() =>

@@ -145,6 +145,8 @@ export abstract class Module {
    *
    * @throws {FormatError} listing missing and unexpected names apart, unless `strict` is false, and always for a shape
    * that does not fit; then nothing was changed.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for what is no tensor.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>, options: { strict?: boolean } = {}): LoadResult {
     demandNoMore(arguments, 2, "loadStateDict");
@@ -210,6 +212,8 @@ export abstract class Module {
   /**
    * Moves or converts all parameters, in place of the old ones. Optimizers made before hold the old ones.
    * @throws {DTypeError} for q8 and q4: models become quantised while they are loaded.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   to(target: { dtype?: DType; device?: DeviceName }): this {
     demandNoMore(arguments, 1, "to");

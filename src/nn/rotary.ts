@@ -277,7 +277,10 @@ export class RotaryEmbedding {
   /** Shorter tables, which programs may still read. */
   readonly #old: Table[] = [];
 
-  /** Angles are worked out when they are first needed. */
+  /**
+   * Angles are worked out when they are first needed.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(options: RotaryOptions) {
     demandNoMore(arguments, 1, "RotaryEmbedding");
     checkRotary("RotaryEmbedding", options);
@@ -341,12 +344,23 @@ export class RotaryEmbedding {
     return table;
   }
 
-  /** Works out the angles of a text of `length` positions, so that nothing is made while they are used. */
+  /**
+   * Works out the angles of a text of `length` positions, so that nothing is made while they are used.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {ShapeError} for positions that are no whole numbers from 0.
+   */
   prepare(length: number, device: DeviceName): void {
     this.#table(length, device);
   }
 
-  /** The rotation of `time` positions from `start` on, or of `positions` [batch, time], in a text of `start + time`. */
+  /**
+   * The rotation of `time` positions from `start` on, or of `positions` [batch, time], in a text of `start + time`.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {ShapeError} for positions that are no whole numbers from 0.
+   */
   at(start: number, time: number, device: DeviceName, positions?: Tensor): Rotation {
     const { cos, sin } = this.#table(start + time, device);
     if (positions === undefined) {
@@ -372,7 +386,10 @@ export class RotaryEmbedding {
  * x [batch, heads, time, width] with its first numbers turned by `rotation`; those behind them stay as they
  *   are.
  *
- * @throws {DTypeError} for what is no tensor, {OptionError} for what is no rotation.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for what is no rotation.
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Modules
  */
 export function applyRotary(x: Tensor, rotation: Rotation): Tensor {

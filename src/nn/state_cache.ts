@@ -49,7 +49,10 @@ export class StateCache {
     return this.now.reduce((sum, { size }) => sum + 4 * size, 0);
   }
 
-  /** Takes what `after` holds. */
+  /**
+   * Takes what `after` holds.
+   * @throws {ShapeError} for states of other shapes.
+   */
   leave(after: readonly Tensor[]): void {
     noGrad(() => this.now.forEach((state, i) => copyInto(after[i].detach(), state)));
   }
@@ -78,7 +81,11 @@ export class StateCache {
     this.#kept.delete(position);
   }
 
-  /** Row i becomes row `rows[i]` of `from` (i32), as it is now or, where `position` is given, as it was kept there. */
+  /**
+   * Row i becomes row `rows[i]` of `from` (i32), as it is now or, where `position` is given, as it was kept there.
+   * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+   * @throws {ShapeError} for rows that are not there.
+   */
   copyRows(from: StateCache, rows: Tensor, position: number | null = null): void {
     const source = position === null ? from.now : from.#kept.get(position);
     this.now.forEach((t, i) =>

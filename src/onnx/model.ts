@@ -119,7 +119,10 @@ export class OnnxModel {
   readonly #context: RunContext;
   readonly #usualSteps: number;
 
-  /** Use `Onnx.load`. */
+  /**
+   * Use `Onnx.load`.
+   * @throws {OptionError} for what `Onnx.load` does not read.
+   */
   constructor(message: ModelMessage, constants: Map<string, Value>, context: RunContext) {
     demandNoMore(arguments, 3, "OnnxModel");
     const isRead = Array.isArray(message?.graph?.nodes) && constants instanceof Map &&
@@ -168,8 +171,10 @@ export class OnnxModel {
    *
    * What a run may spend is bounded, see {@link OnnxRunOptions}: a small file can ask for any time and memory.
    *
-   * @throws {OptionError} for an input that is missing or unknown, {DTypeError} and {ShapeError} for one that is not what the
-   *   model asks for, {FormatError} for a node that cannot compute what it was given, and where it takes more than `maxSteps`.
+   * @throws {OptionError} for an input that is missing or unknown.
+   * @throws {DTypeError} for one of another dtype than the model asks for.
+   * @throws {ShapeError} for one that is not what the model asks for.
+   * @throws {FormatError} for a node that cannot compute what it was given, and where it takes more than `maxSteps`.
    * @throws {DeviceError} naming the node that would make more than `maxMemory`.
    * @throws {CancelledError} by `signal`.
    */

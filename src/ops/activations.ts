@@ -76,6 +76,7 @@ export function hardtanh(x: Tensor, min = -1, max = 1): Tensor {
  * x where it is above `limit`, else `value`.
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * threshold(tensor([0.5, 2]), 1, 0); // [0, 2]
@@ -118,6 +119,7 @@ export function elu(x: Tensor, alpha = 1): Tensor {
  * (`gelu_new` in Hugging Face).
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Elementwise operations
  */
 export function gelu(

@@ -39,6 +39,8 @@ const idle: readonly Idle<AttentionOptions>[] = [
  * const joined = y.transpose(1, 2).reshape(batch, time, heads * width); // a view where the device has a kernel
  * ```
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Products, attention, norms
  */
 export function scaledDotProductAttention(

@@ -19,6 +19,7 @@ import { slice } from "./views.ts";
  * program too, and whoever gives them sees to it that they are below the capacity.
  *
  * @throws {ShapeError} for lists of unequal length, or a text without room for a position.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function attentionStep(

@@ -68,6 +68,8 @@ function centred(x: Tensor, axes: number[], eps: number): Tensor {
  * given ones are not changed.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function batchNorm(
@@ -97,6 +99,7 @@ export function batchNorm(
  * Each channel of each entry of x [batch, channels, …] by its own mean and variance.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function instanceNorm(
@@ -114,6 +117,8 @@ export function instanceNorm(
  * Channels of x [batch, channels, …] in `groups` groups, each by its own mean and variance.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Products, attention, norms
  */
 export function groupNorm(

@@ -97,6 +97,8 @@ function convolve(
  * Convolution of x [batch, channels, time] with weight [filters, channels / groups, size] (cross-correlation, as PyTorch).
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * conv1d(tensor([[[1, 2, 3]]]), tensor([[[1, 1]]])); // [[[3, 5]]]
@@ -117,6 +119,8 @@ export function conv1d(
  * Convolution of x [batch, channels, height, width] with weight [filters, channels / groups, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function conv2d(
@@ -133,6 +137,8 @@ export function conv2d(
  * Convolution of x [batch, channels, depth, height, width] with weight [filters, channels / groups, depth, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function conv3d(

@@ -122,6 +122,8 @@ function transposed(
  * Transposed convolution of x [batch, channels, time] with weight [channels, filters / groups, size].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function convTranspose1d(
@@ -138,6 +140,8 @@ export function convTranspose1d(
  * Transposed convolution of x [batch, channels, height, width] with weight [channels, filters / groups, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * convTranspose2d(tensor([[[[1]]]]), tensor([[[[1, 2], [3, 4]]]])); // [[[[1, 2], [3, 4]]]]
@@ -158,6 +162,8 @@ export function convTranspose2d(
  * Transposed convolution of x [batch, channels, depth, height, width] with weight [channels, filters / groups, …].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Products, attention, norms
  */
 export function convTranspose3d(

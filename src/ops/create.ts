@@ -169,6 +169,7 @@ function placeOf(i: number, shape: Shape): string {
  * @throws {ShapeError} for ragged lists or a shape that the values do not fill.
  * @throws {DTypeError} for a dtype that the device does not hold, and a value that an integer dtype does not.
  * @throws {OptionError} for an option that does not exist, or a value it cannot have.
+ * @throws {DeviceError} for a device that is not there.
  * @category Create tensors
  */
 export function tensor(
@@ -226,8 +227,11 @@ function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend
 /**
  * A tensor of `shape` full of `value`.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * full([2], 7); // [7, 7]
@@ -260,8 +264,11 @@ function constant(
 /**
  * Zeros.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * zeros([2, 2], { dtype: "i32" }); // [[0, 0], [0, 0]]
@@ -276,8 +283,11 @@ export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
 /**
  * Ones.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * ones([3]); // [1, 1, 1]
@@ -292,8 +302,11 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
 /**
  * A tensor with undefined contents, to be written before it is read.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @category Create tensors
  */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
@@ -307,8 +320,9 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
 /**
  * Zeros with the shape, dtype and device of `t`.
  *
- * @throws {DTypeError} for what is no tensor, {OptionError} for options that do not exist, {DeviceError}
- *   where memory is not enough.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
@@ -320,8 +334,9 @@ export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
 /**
  * Ones with the shape, dtype and device of `t`.
  *
- * @throws {DTypeError} for what is no tensor, {OptionError} for options that do not exist, {DeviceError}
- *   where memory is not enough.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
@@ -366,8 +381,11 @@ export function generated(
  * `arange(end)`, `arange(start, end)` or `arange(start, end, step)`: end is not included. Whole numbers give i32 (i64 where
  * i32 does not hold them), fractions f32.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * arange(1, 10, 3); // [1, 4, 7]
@@ -378,16 +396,18 @@ export function arange(end: number, options?: TensorOptions): Tensor;
 /**
  * From `start` up to `end`, which is not included, by `step`.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function arange(start: number, end: number, options?: TensorOptions): Tensor;
 /**
  * From `start` up to `end`, which is not included, by `step`.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
@@ -419,8 +439,11 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
 /**
  * `steps` evenly spaced numbers from `start` to `end`, both included.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * linspace(0, 1, 5); // [0, 0.25, 0.5, 0.75, 1]
@@ -440,8 +463,9 @@ export function linspace(start: number, end: number, steps: number, options: Ten
 /**
  * Ones on the diagonal of [n, m], zeros elsewhere.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
  * @example
  * ```ts
  * eye(2); // [[1, 0], [0, 1]]
@@ -452,8 +476,9 @@ export function eye(n: number, options?: TensorOptions): Tensor;
 /**
  * Ones on the diagonal of [n, m], zeros elsewhere.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;

@@ -24,8 +24,8 @@ const dropped = prepare(
  * While training, each element is 0 with probability p and 1 / (1 − p) as large otherwise; else x itself. Draws from
  * the process's generator (`manualSeed`).
  *
- * @throws {DTypeError} for what is no tensor of floating-point numbers, {OptionError} for a probability
- *   outside of 0 to 1.
+ * @throws {DTypeError} for what is no tensor of floating-point numbers.
+ * @throws {OptionError} for a probability outside of 0 to 1.
  * @category Products, attention, norms
  */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {

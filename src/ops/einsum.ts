@@ -153,6 +153,8 @@ function pair(a: Labelled, b: Labelled, needed: (label: string) => boolean): Lab
  * const trace = einsum("ii->", matrix);
  * ```
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for an equation that is no text.
  * @category Products, attention, norms
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {

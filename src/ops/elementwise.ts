@@ -20,7 +20,8 @@ import type { Tensor } from "./tensor.ts";
  * a + b.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * add(tensor([1, 2]), 10); // [11, 12]
@@ -49,7 +50,8 @@ export function add(a: Operand, b: Operand, options?: AddOptions): Tensor {
  * a - b.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * sub(tensor([5, 7]), tensor([1, 2])); // [4, 5]
@@ -78,7 +80,8 @@ export function sub(a: Operand, b: Operand, options?: AddOptions): Tensor {
  * a · b.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * mul(tensor([[1], [2]]), tensor([3, 4])); // [[3, 4], [6, 8]]
@@ -94,7 +97,8 @@ export function mul(a: Operand, b: Operand): Tensor {
  * a / b; integers give f32.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * div(tensor([1, 2], { dtype: "i32" }), 2); // [0.5, 1]
@@ -123,7 +127,8 @@ export function div(a: Operand, b: Operand, options?: DivOptions): Tensor {
  * a to the power b.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * pow(tensor([2, 3]), 2); // [4, 9]
@@ -139,7 +144,8 @@ export function pow(a: Operand, b: Operand): Tensor {
  * The larger of a and b; NaN is passed on. Where they tie, each gets half of the gradient.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * maximum(tensor([1, 5]), 3); // [3, 5]
@@ -155,7 +161,8 @@ export function maximum(a: Operand, b: Operand): Tensor {
  * The smaller of a and b; NaN is passed on. Where they tie, each gets half of the gradient.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * minimum(tensor([1, 5]), 3); // [1, 3]
@@ -171,7 +178,8 @@ export function minimum(a: Operand, b: Operand): Tensor {
  * What is left of a after division by b, with the sign of b (Python's %).
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers
  *   late (WebGPU) gives 0 there.
  * @example
@@ -189,7 +197,8 @@ export function remainder(a: Operand, b: Operand): Tensor {
  * What is left of a after division by b, with the sign of a (C's fmod).
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers
  *   late (WebGPU) gives 0 there.
  * @example
@@ -207,7 +216,8 @@ export function fmod(a: Operand, b: Operand): Tensor {
  * ⌊a / b⌋.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers
  *   late (WebGPU) gives 0 there.
  * @example
@@ -225,7 +235,8 @@ export function floorDivide(a: Operand, b: Operand): Tensor {
  * √(a² + b²), without overflow.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * hypot(tensor([3, 5]), tensor([4, 12])); // [5, 13]
@@ -241,7 +252,8 @@ export function hypot(a: Operand, b: Operand): Tensor {
  * Where a = b, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function eq(a: Operand, b: Operand): Tensor {
@@ -253,7 +265,8 @@ export function eq(a: Operand, b: Operand): Tensor {
  * Where a ≠ b, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function ne(a: Operand, b: Operand): Tensor {
@@ -265,7 +278,8 @@ export function ne(a: Operand, b: Operand): Tensor {
  * Where a < b, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function lt(a: Operand, b: Operand): Tensor {
@@ -277,7 +291,8 @@ export function lt(a: Operand, b: Operand): Tensor {
  * Where a ≤ b, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function le(a: Operand, b: Operand): Tensor {
@@ -289,7 +304,8 @@ export function le(a: Operand, b: Operand): Tensor {
  * Where a > b, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function gt(a: Operand, b: Operand): Tensor {
@@ -301,7 +317,8 @@ export function gt(a: Operand, b: Operand): Tensor {
  * Where a ≥ b, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function ge(a: Operand, b: Operand): Tensor {
@@ -313,7 +330,8 @@ export function ge(a: Operand, b: Operand): Tensor {
  * Where both are not 0, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function logicalAnd(a: Operand, b: Operand): Tensor {
@@ -325,7 +343,8 @@ export function logicalAnd(a: Operand, b: Operand): Tensor {
  * Where one is not 0, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function logicalOr(a: Operand, b: Operand): Tensor {
@@ -337,7 +356,8 @@ export function logicalOr(a: Operand, b: Operand): Tensor {
  * Where exactly one is not 0, as bool.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Elementwise operations
  */
 export function logicalXor(a: Operand, b: Operand): Tensor {
@@ -495,6 +515,8 @@ export function isfinite(x: Tensor): Tensor {
  * x, not below `min` and not above `max`; null leaves a side open. The gradient passes inside and on the bounds.
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * clamp(tensor([-2, 0.5, 9]), 0, 1); // [0, 0.5, 1]
@@ -517,8 +539,8 @@ export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null
  * x where `condition` is not 0, else y; all three broadcast.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, and for a number that the result's dtype does not hold; {DeviceError} for
- * tensors on different devices.
+ * @throws {DTypeError} for quantised tensors, and for a number that the result's dtype does not hold.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * where(tensor([true, false]), tensor([1, 2]), 0); // [1, 0]
@@ -548,6 +570,8 @@ function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor
  * x with `value` where `mask` is not 0; of x's dtype.
  *
  * @throws {DTypeError} when that cannot hold the value.
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * maskedFill(tensor([1, 2]), tensor([false, true]), -1); // [1, -1]
@@ -569,7 +593,8 @@ export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
  * start + weight · (end − start).
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * lerp(tensor([0, 10]), tensor([10, 20]), 0.5); // [5, 15]

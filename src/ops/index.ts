@@ -20,21 +20,12 @@ import {
   targetError,
 } from "../core/shape.ts";
 import { activeCapture, readNow, tidy } from "../tensor/mod.ts";
-import { alias, commonBackend, copy, demandTensor, empty, filled, record } from "./bridge.ts";
+import { alias, commonBackend, copy, demandIndex, demandTensor, empty, filled, record } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { add, eq, ge, le, lt, maskedFill, where } from "./elementwise.ts";
 import { inFloat32 } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, type Range, reshape, spread, unsqueeze } from "./views.ts";
-
-function demandIndex(what: string, index: Tensor): void {
-  demandTensor(what, index, "the index");
-  if (index.dtype !== "i32" && index.dtype !== "i64") {
-    throw new DTypeError(
-      `${what}: positions are i32 or i64, not ${index.dtype}; convert with .to({ dtype: "i32" })`,
-    );
-  }
-}
 
 /** A number as a list of one: the axis that picking needs. */
 function listOfOne(x: Tensor): Tensor {
@@ -52,6 +43,7 @@ function listOfOne(x: Tensor): Tensor {
  * ```
  * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
  *   (WebGPU) says so when values are read.
+ * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
  * @category Views and indexing
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
@@ -120,6 +112,7 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
  *
  * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
  *   (WebGPU) says so when values are read.
+ * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
  * @example
  * ```ts
  * scatterAdd(zeros([3]), 0, tensor([0, 2, 2], { dtype: "i32" }), ones([3])); // [1, 0, 2]
@@ -146,6 +139,8 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
  *
  * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
  *   (WebGPU) says so when values are read.
+ * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * scatter(zeros([3]), 0, tensor([1], { dtype: "i32" }), ones([1])); // [0, 1, 0]
@@ -189,6 +184,7 @@ function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
  *
  * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
  *   (WebGPU) says so when values are read.
+ * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
  * @example
  * ```ts
  * indexSelect(tensor([10, 20, 30]), 0, tensor([2, 0], { dtype: "i32" })); // [30, 10]
@@ -221,6 +217,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
  * gradient. Rows of q8 and q4 weights come as f32.
  *
  * @throws {ShapeError} for an id that names no row, below 0 too: ids are names, not positions that may count from the end.
+ * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
  * At once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
  * @example
  * ```ts
@@ -280,6 +277,8 @@ function withoutGradientAt(at: number, x: Tensor): Tensor {
  * error names it.
  *
  * @throws {ShapeError} for an id outside 0 … classes − 1 that is not `ignoreIndex`.
+ * @throws {OptionError} for an `f` that is no function.
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function byClass<T>(
@@ -311,6 +310,7 @@ export function asPositions(ids: Tensor, classes: number): Tensor {
 /**
  * 1 at each class id's place on a new last axis of `classes`, 0 elsewhere; i32.
  * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
+ * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
  * @example
  * ```ts
  * oneHot(tensor([0, 2], { dtype: "i32" }), 3); // [[1, 0, 0], [0, 0, 1]]
@@ -355,6 +355,7 @@ function triangle(what: string, x: Tensor, keepLower: boolean, diagonal: number)
  * The lower triangle of the last two axes, zeros above diagonal number `diagonal`.
  *
  * @throws {ShapeError} for fewer than two axes.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @example
  * ```ts
  * tril(ones([2, 2])); // [[1, 0], [1, 1]]
@@ -370,6 +371,7 @@ export function tril(x: Tensor, diagonal = 0): Tensor {
  * The upper triangle of the last two axes, zeros below diagonal number `diagonal`.
  *
  * @throws {ShapeError} for fewer than two axes.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @example
  * ```ts
  * triu(ones([2, 2])); // [[1, 1], [0, 1]]

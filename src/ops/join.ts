@@ -20,6 +20,8 @@ import { expand, narrow, type Range, reshape, slice, unsqueeze } from "./views.t
  * Tensors one after the other along `dim`; the other sizes must agree.
  *
  * @throws {ShapeError} when sizes do not agree, or nothing is given.
+ * @throws {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * concat([tensor([1, 2]), tensor([3])]); // [1, 2, 3]
@@ -65,6 +67,8 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
  * Tensors of one shape along a new axis `dim`.
  *
  * @throws {ShapeError} when sizes do not agree, or nothing is given.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * stack([tensor([1, 2]), tensor([3, 4])]); // [[1, 2], [3, 4]]
@@ -91,6 +95,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
  * x repeated `times[i]` times along axis i; more entries than axes add axes in front.
  *
  * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * repeat(tensor([1, 2]), [2]); // [1, 2, 1, 2]
@@ -121,14 +126,14 @@ export function repeat(x: Tensor, times: readonly number[]): Tensor {
  * @category Views and indexing
  */
 export interface PadOptions {
-  /** What fills the border: a value, the mirrored inside, or the edge. Default "constant". */
-  mode?: "constant" | "reflect" | "replicate";
+  /** What fills the border: a value, the mirrored inside, the edge, or the other end. Default "constant". */
+  mode?: "constant" | "reflect" | "replicate" | "circular";
   /** The value of "constant". Default 0. */
   value?: number;
 }
 
 const padOptions: OptionTable<PadOptions> = {
-  mode: oneOf("constant", "reflect", "replicate"),
+  mode: oneOf("constant", "reflect", "replicate", "circular"),
   value: kind("a number", (x) => typeof x === "number"),
 };
 
@@ -143,6 +148,9 @@ const constantOnly: readonly Idle<PadOptions>[] = [{
  * x with a border, given as PyTorch does: `[before, after]` of the last axis, then of the one before it, and so on.
  *
  * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} where memory is not enough.
  * @example
  * ```ts
  * pad(tensor([1, 2]), [1, 2]); // [0, 1, 2, 0, 0]
@@ -168,7 +176,8 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
   return tidy(() => {
     let out = x;
     sides.forEach(([before, after], axis) => {
-      const n = x.shape[axis], limit = mode === "reflect" ? n - 1 : n === 0 ? 0 : Infinity;
+      const n = x.shape[axis];
+      const limit = mode === "reflect" ? n - 1 : mode === "circular" ? n : n === 0 ? 0 : Infinity;
       if (before < 0 || after < 0 || before > limit || after > limit) {
         throw new ShapeError(
           `pad: ${mode} cannot add ${before} and ${after} to dim ${axis} of ${formatShape(x.shape)}`,
@@ -178,7 +187,9 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
       const take = (range: Range): Tensor => slice(out, ...new Array<null>(axis).fill(null), range);
       const edge = (range: Range, count: number): Tensor =>
         expand(take(range), out.shape.map((size, i) => i === axis ? count : size));
-      const parts = mode === "reflect"
+      const parts = mode === "circular"
+        ? [before ? take([n - before, n]) : null, out, after ? take([0, after]) : null]
+        : mode === "reflect"
         ? [
           before ? take([before, 0, -1]) : null,
           out,

@@ -70,6 +70,9 @@ function between(
  * (x − y)².
  *
  * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * mseLoss(tensor([1, 2]), tensor([1, 4])); // 2
@@ -86,6 +89,9 @@ export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): T
  * |x − y|.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * l1Loss(tensor([1, 2]), tensor([1, 4])); // 1
@@ -107,6 +113,9 @@ const huberOptions: OptionTable<LossOptions & { delta?: number }> = {
  * Half the square up to `delta`, then delta · (|x − y| − delta / 2) (Huber 1964).
  *
  * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * huberLoss(tensor([0]), tensor([3])); // 2.5
@@ -151,6 +160,9 @@ function demandFactor(what: string, name: string, factor: Tensor, losses: Shape)
  * Binary cross-entropy of logits against targets in [0, 1], without overflow.
  *
  * @throws {ShapeError} when the shapes do not broadcast, or a factor's not to that of the losses.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * bceWithLogits(tensor([0]), tensor([1])); // 0.6931
@@ -271,7 +283,9 @@ function asRows(x: Tensor): Tensor {
  * −logProbabilities[target]: x is [rows, classes] or [rows, classes, …].
  *
  * @throws {ShapeError} for a `weight` that is not [classes], and for a target that is neither a class nor `ignoreIndex`: at
- * once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
+ *   once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
+ * @throws {DTypeError} for what is no tensor, and targets that are not i32 or i64.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Losses
  */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
@@ -293,7 +307,9 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  * `labelSmoothing` ε the target is (1 − ε) the class and ε/classes each of them; `zLoss` adds its multiple of ln(Σ exp(x))².
  *
  * @throws {ShapeError} for a `weight` that is not [classes], and for a target that is neither a class nor `ignoreIndex`: at
- * once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
+ *   once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
+ * @throws {DTypeError} for what is no tensor, and targets that are not i32 or i64.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  *
  * @example
  * ```ts

@@ -199,6 +199,7 @@ function affineShape(x: Tensor, weight: Tensor, bias: Tensor | null): number[] {
  *
  * @throws {ShapeError} when sizes do not fit.
  * @throws {OptionError} for an option that does not exist, or a value it cannot have.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @category Products, attention, norms
  */
 export function affine(
@@ -253,6 +254,8 @@ function affineRows(
  * x […, in] · weightᵀ + bias, weight [out, in], as PyTorch's `nn.functional.linear`.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * linear(tensor([[1, 2]]), tensor([[3, 4]]), tensor([5])); // [[16]]
@@ -278,6 +281,8 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
  * The matrix product, with PyTorch's rules: vectors are treated as a row (left) or a column (right) and lose that
  * axis again, leading axes broadcast.
  * @throws {ShapeError} when the inner sizes differ.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * matmul(tensor([[1, 2], [3, 4]]), tensor([1, 1])); // [3, 7]
@@ -318,6 +323,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
  * Σ aᵢ·bᵢ of two vectors.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * dot(tensor([1, 2]), tensor([3, 4])); // 11
@@ -338,6 +344,8 @@ export function dot(a: Tensor, b: Tensor): Tensor {
  * aᵢ·bⱼ of two vectors.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * outer(tensor([1, 2]), tensor([3, 4])); // [[3, 4], [6, 8]]
@@ -355,6 +363,8 @@ export function outer(a: Tensor, b: Tensor): Tensor {
  * beta · x + alpha · (a · b).
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Products, attention, norms
  */
 export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
@@ -371,6 +381,8 @@ export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Ten
  * PyTorch's name for {@link matmul} of two matrices.
  *
  * @throws {ShapeError} for anything else.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Products, attention, norms
  */
 export function mm(a: Tensor, b: Tensor): Tensor {

@@ -79,6 +79,7 @@ function rows(t: Tensor, width: number): View {
  * Kiros, Hinton 2016). Weight and bias have that shape.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * layerNorm(tensor([[1, 3]]), [2]); // [[-1, 1]]
@@ -154,6 +155,7 @@ function flat(t: Tensor): View {
  * of f32 above 1 (1.19e-7) unless told, as in PyTorch.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for an operand that is neither a number nor a tensor.
  * @example
  * ```ts
  * rmsNorm(tensor([[3, 4]]), [2], undefined, 0); // [[0.8485, 1.1314]]

@@ -136,8 +136,10 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
 /**
  * Uniform random numbers in [0, 1).
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that is not floating-point, or that the device does not hold.
  * @example
  * ```ts
  * rand([2, 3], { seed: 1 }).shape; // [2, 3]
@@ -152,8 +154,10 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
 /**
  * Standard normal random numbers.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that is not floating-point, or that the device does not hold.
  * @category Create tensors
  */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
@@ -164,8 +168,11 @@ export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
 /**
  * Random whole numbers in [0, high); i32 unless told.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold or that does not hold the values, and gradients of
+ *   integers.
  * @example
  * ```ts
  * randint(10, [4], { seed: 1 }).dtype; // "i32"
@@ -176,8 +183,9 @@ export function randint(high: number, shape: Shape, options?: RandomOptions): Te
 /**
  * Random whole numbers in [low, high); i32 unless told.
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist.
+ * @throws {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
@@ -234,8 +242,10 @@ export function demandBounds(what: string, low: number, high: number): void {
 /**
  * Uniform random numbers in [low, high).
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist and a `low`
- *   above `high`, {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0.
+ * @throws {OptionError} for options that do not exist and a `low` above `high`.
+ * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that is not floating-point, or that the device does not hold.
  * @category Create tensors
  */
 export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {

@@ -136,6 +136,8 @@ function countTrue(x: Tensor, dim: Dims, keepdim: boolean, what: string): Tensor
  * The sum. Integers and bool add up in i64.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * sum(tensor([[1, 2], [3, 4]]), 1); // [3, 7]
@@ -151,6 +153,8 @@ export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * The mean; integers give f32. f16 and bf16 are summed in f32, so the sum does not overflow.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * mean(tensor([[1, 2], [3, 4]]), 0, true); // [[2, 3]]
@@ -168,6 +172,8 @@ export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * The product of all elements along `dim`. Integers and bool multiply in i64.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * prod(tensor([2, 3, 4])); // 24
@@ -217,6 +223,8 @@ function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim, wh
  * The largest element; ties share the gradient. Values only: {@link argmax} gives the position.
  *
  * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * max(tensor([[1, 5], [7, 3]]), -1); // [5, 7]
@@ -232,6 +240,8 @@ export function max(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * The smallest element; ties share the gradient.
  *
  * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * min(tensor([4, 2, 9])); // 2
@@ -247,6 +257,8 @@ export function min(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * PyTorch's name for {@link max} along `dim`.
  *
  * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Reductions and order
  */
 export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
@@ -258,6 +270,8 @@ export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * PyTorch's name for {@link min} along `dim`.
  *
  * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @category Reductions and order
  */
 export function amin(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
@@ -284,6 +298,8 @@ function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keep
  * The first position of the largest element along `dim`, or in row-major order; i32.
  *
  * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * argmax(tensor([[1, 5], [7, 3]]), -1); // [1, 0]
@@ -299,6 +315,8 @@ export function argmax(x: Tensor, dim: number | null = null, keepdim: KeepDim = 
  * The first position of the smallest element along `dim`, or in row-major order; i32.
  *
  * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * argmin(tensor([4, 2, 9])); // 1
@@ -328,6 +346,8 @@ const varOptions: OptionTable<VarOptions> = { correction: number({ from: 0 }), k
  * The variance, divided by (count − correction); correction 1 unless told. In two passes, so a large mean is no harm.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @example
  * ```ts
  * variance(tensor([1, 2, 3, 4]), null, { correction: 0 }); // 1.25
@@ -360,6 +380,8 @@ function rootOfSquares(x: Tensor): Tensor {
  * The standard deviation; see {@link variance}. Its gradient is 0 where the deviation is 0.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @category Reductions and order
  */
 export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
@@ -372,6 +394,8 @@ export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tens
  * ln Σ eˣ along `dim`, without overflow.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * logsumexp(tensor([0, 0])); // 0.6931
@@ -398,6 +422,8 @@ export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false)
  * Whether any element is not 0.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Reductions and order
  */
 export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
@@ -411,6 +437,8 @@ export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * Whether all elements are not 0.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Reductions and order
  */
 export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
@@ -424,6 +452,8 @@ export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * The length of x as a vector: √Σx². Its gradient is 0 where the length is 0.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * norm(tensor([3, 4])); // 5
@@ -443,6 +473,7 @@ export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * Running sums along `dim`. Integers and bool add up in i64.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * cumsum(tensor([1, 2, 3]), 0); // [1, 3, 6]

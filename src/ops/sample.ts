@@ -63,8 +63,9 @@ export function likeliest(logits: Tensor): Tensor {
  * An index of `logits` [n], drawn with its probability softmax(logits / temperature) by the number `uniform` of [0, 1),
  * which walks down the indices in their order: i32 [1]. -1 where there is none to draw: all are −∞, or one is NaN or ∞.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for shapes that do not fit, {OptionError} for
- *   numbers it does not take.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for shapes that do not fit.
+ * @throws {OptionError} for numbers it does not take.
  * @category Reductions and order
  */
 export function sampleLogits(logits: Tensor, uniform: number, options: SampleLogitsOptions = {}): Tensor {

@@ -66,6 +66,7 @@ function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
  * eˣ / Σeˣ along `dim` (default the last). Integers give f32.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * softmax(tensor([0, 0, Math.LN2])); // [0.25, 0.25, 0.5]
@@ -81,6 +82,7 @@ export function softmax(x: Tensor, dim = -1): Tensor {
  * ln softmax along `dim` (default the last), accurate where the softmax underflows.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * logSoftmax(tensor([0, 0])); // [-0.6931, -0.6931]

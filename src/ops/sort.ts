@@ -66,6 +66,8 @@ function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
  * Sorts along `dim`, stably; NaN counts as larger than all numbers, as in PyTorch. Integers and floats.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @example
  * ```ts
  * sort(tensor([3, 1, 2])).values; // [1, 2, 3]
@@ -91,6 +93,8 @@ function sortBy(what: string, x: Tensor, dim: number, options: SortOptions): Sor
  * The positions that would sort x along `dim`; i32.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @example
  * ```ts
  * argsort(tensor([3, 1, 2])); // [1, 2, 0]
@@ -118,6 +122,8 @@ const topKOptions: OptionTable<TopKOptions> = { largest: flag };
  * The k largest (or smallest) along `dim`, in order; NaN counts as larger than all numbers.
  *
  * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * topk(tensor([3, 9, 5]), 2).values; // [9, 5]

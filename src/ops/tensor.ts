@@ -120,6 +120,7 @@ export class Tensor extends ProductMethods {
    * gradient.
    * @throws {DTypeError} for a dtype that the device does not hold, and tensors that q8 and q4 do not.
    * @throws {DeviceError} from a device that answers late; read `await t.data()` there.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   to(target: { dtype?: DType; device?: DeviceName }): Tensor {
     demandNoMore(arguments, 1, "to");
@@ -142,7 +143,12 @@ export class Tensor extends ProductMethods {
     return detach(this);
   }
 
-  /** Whether gradients flow to or through it. Setting it is {@link requiresGrad_}. */
+  /**
+   * Whether gradients flow to or through it. Setting it is {@link requiresGrad_}.
+   * @throws {OptionError} for what is neither true nor false.
+   * @throws {DTypeError} for gradients of what is no floating-point tensor.
+   * @throws {FerrotypeError} for a result of an operation that is set to false: `detach()` stops gradients.
+   */
   override get requiresGrad(): boolean {
     return this.node !== null;
   }
@@ -155,6 +161,7 @@ export class Tensor extends ProductMethods {
    * Makes this tensor a leaf, which gathers gradients, or no leaf any more, in place.
    * @throws {DTypeError} for integers.
    * @throws {FerrotypeError} when switched off for a result: use `detach`.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   requiresGrad_(on = true): this {
     demandNoMore(arguments, 1, "requiresGrad_");
@@ -175,7 +182,13 @@ export class Tensor extends ProductMethods {
     return this;
   }
 
-  /** Adds to `grad` of every leaf this depends on the derivative of this; a tensor of many elements needs `gradient`. */
+  /**
+   * Adds to `grad` of every leaf this depends on the derivative of this; a tensor of many elements needs `gradient`.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FerrotypeError} where no tensor with `requiresGrad` led here, and where the tape is used up: `retainGraph`
+   *   keeps it.
+   * @throws {ShapeError} for a gradient of another shape than this, and none where this has more than one element.
+   */
   backward(gradient?: Tensor, options: BackwardOptions = {}): void {
     demandNoMore(arguments, 2, "backward");
     backward(this, gradient, options);

@@ -24,6 +24,7 @@ import {
 import { fixed, isNumber } from "../core/number.ts";
 import { counted } from "../core/show.ts";
 import { registerSumTo, sumAxes } from "../tensor/mod.ts";
+import { checkShape } from "./create.ts";
 import { addInto, alias, copy, copyInto, demandTensor, empty, filled, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -56,6 +57,7 @@ export function clone(x: Tensor): Tensor {
  * The same elements in row-major order under another shape; one size may be -1 and is worked out. A view where the
  * memory allows it, else a copy.
  * @throws {ShapeError} when the sizes do not multiply to the number of elements.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * reshape(arange(6), [2, -1]); // [[0, 1, 2], [3, 4, 5]]
@@ -82,6 +84,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
  * All axes from `start` to `end` (inclusive) made one.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * flatten(tensor([[1, 2], [3, 4]])); // [1, 2, 3, 4]
@@ -101,6 +104,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
  * Axis `dim` split into `sizes`; one may be -1.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
@@ -118,6 +122,7 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
  * Axes in another order: axis i of the result is axis `dims[i]` of x.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * permute(zeros([2, 3, 4]), [2, 0, 1]).shape; // [4, 2, 3]
@@ -145,6 +150,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
  * Two axes exchanged, as a view.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * transpose(tensor([[1, 2], [3, 4]]), 0, 1); // [[1, 3], [2, 4]]
@@ -167,6 +173,7 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
  * x stretched to `shape` without copying; -1 keeps a size. Axes of size 1 repeat, new ones are added in front.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * expand(tensor([[1], [2]]), [2, 3]); // [[1, 1, 1], [2, 2, 2]]
@@ -193,8 +200,8 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 /**
  * Sums x over what a broadcast from `shape` would have repeated.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that does not broadcast to that of
- *   the tensor.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for a shape that does not broadcast to that of the tensor.
  * @category Views and indexing
  */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
@@ -217,6 +224,7 @@ registerSumTo(sumTo as never);
  * Axes of size 1 removed: all of them, or only `dim`, where its size is 1.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * squeeze(zeros([1, 3, 1])).shape; // [3]
@@ -237,6 +245,7 @@ export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
  * A new axis of size 1 at position `dim`.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * unsqueeze(zeros([3]), 0).shape; // [1, 3]
@@ -296,6 +305,7 @@ export function resolveRange(
  * ```
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function slice(x: Tensor, ...ranges: Range[]): Tensor {
@@ -337,7 +347,8 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
 /**
  * Zeros of `shape` with x in the place that `ranges` names: the gradient of a slice.
  *
- * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that it does not broadcast to.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for a shape that it does not broadcast to.
  * @category Views and indexing
  */
 export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tensor {
@@ -345,7 +356,7 @@ export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tenso
   demandTensor("spread", x);
   demandList("spread", shape);
   demandList("spread", ranges, "a list of ranges");
-  const out = filled(shape, 0, x.dtype, x.backend);
+  const out = filled(checkShape(shape, "spread"), 0, x.dtype, x.backend);
   const place = slice(out, ...ranges);
   copyInto(x, place);
   place.dispose();
@@ -356,6 +367,7 @@ export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tenso
  * `length` positions of axis `dim` from `start`.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * narrow(arange(5), 0, 1, 3); // [1, 2, 3]
@@ -378,6 +390,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
  * Position `index` of axis `dim`, without the axis.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * select(tensor([[1, 2], [3, 4]]), 0, 1); // [3, 4]
@@ -395,6 +408,7 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
  * The order of elements reversed along `dims`.
  *
  * @throws {ShapeError} for an axis that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * flip(tensor([1, 2, 3]), 0); // [3, 2, 1]
@@ -415,6 +429,7 @@ const mostParts = 2 ** 24;
  * Views of `size` positions each along `dim` (the last may be shorter), or of the listed sizes.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
@@ -447,6 +462,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
  * x in `chunks` nearly equal parts along `dim` (fewer when it does not divide so, as in PyTorch).
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
@@ -463,6 +479,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  * The elements on the diagonal of the last two axes, `offset` above the main one.
  *
  * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * diagonal(tensor([[1, 2], [3, 4]])); // [1, 4]
@@ -503,6 +520,7 @@ function spreadDiagonal(x: Tensor, shape: Shape, offset: number): Tensor {
  * A matrix's transpose; a vector or a number stays as it is, as in PyTorch.
  *
  * @throws {ShapeError} beyond two dims.
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function t(x: Tensor): Tensor {

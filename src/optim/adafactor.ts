@@ -97,7 +97,10 @@ const rule: Rule<AdafactorOptions> = {
  * @category Optimizers
  */
 export class Adafactor extends Optimizer<AdafactorOptions> {
-  /** lr 0.01 unless told: at step t at most 1/√t, times the size of the parameter. */
+  /**
+   * lr 0.01 unless told: at step t at most 1/√t, times the size of the parameter.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<AdafactorOptions>, options: Partial<AdafactorOptions> = {}) {
     demandNoMore(arguments, 2, "Adafactor");
     super(rule, params, options);

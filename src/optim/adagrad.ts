@@ -53,7 +53,10 @@ const rule: Rule<AdagradOptions> = {
  * @category Optimizers
  */
 export class Adagrad extends Optimizer<AdagradOptions> {
-  /** lr 0.01 unless told. */
+  /**
+   * lr 0.01 unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
     demandNoMore(arguments, 2, "Adagrad");
     super(rule, params, options);

@@ -77,7 +77,10 @@ export const adamW: Rule<AdamOptions> = adamRule("AdamW", true);
  * @category Optimizers
  */
 export class Adam extends Optimizer<AdamOptions> {
-  /** lr 1e-3 unless told. */
+  /**
+   * lr 1e-3 unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
     demandNoMore(arguments, 2, "Adam");
     super(adam, params, options);
@@ -90,7 +93,10 @@ export class Adam extends Optimizer<AdamOptions> {
  * @category Optimizers
  */
 export class AdamW extends Optimizer<AdamOptions> {
-  /** lr 1e-3 unless told. */
+  /**
+   * lr 1e-3 unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
     demandNoMore(arguments, 2, "AdamW");
     super(adamW, params, options);

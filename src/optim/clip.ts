@@ -89,6 +89,7 @@ export function gradNorm(parameters: Iterable<Tensor>): Tensor {
  *
  * @throws {OptionError} when maxNorm is not above 0.
  * @throws {FerrotypeError} naming the first parameter whose gradient has NaN or an infinity, or for a norm beyond f32.
+ * @throws {DTypeError} for what is no tensor.
  * @category Optimizers
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
@@ -130,6 +131,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
 /**
  * Cuts every element of the gradients to at most `value` in size, in place.
  * @throws {OptionError} unless value > 0.
+ * @throws {DTypeError} for what is no tensor.
  * @category Optimizers
  */
 export function clipGradValue(parameters: Iterable<Tensor>, value: number): void {

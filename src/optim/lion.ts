@@ -44,7 +44,10 @@ const rule: Rule<LionOptions> = {
  * @category Optimizers
  */
 export class Lion extends Optimizer<LionOptions> {
-  /** lr 1e-4 unless told. */
+  /**
+   * lr 1e-4 unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<LionOptions>, options: Partial<LionOptions> = {}) {
     demandNoMore(arguments, 2, "Lion");
     super(rule, params, options);

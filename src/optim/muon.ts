@@ -121,7 +121,10 @@ const rule: Rule<MuonOptions> = {
  * @category Optimizers
  */
 export class Muon extends Optimizer<MuonOptions> {
-  /** lr 1e-3 and weightDecay 0.1 unless told. */
+  /**
+   * lr 1e-3 and weightDecay 0.1 unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<MuonOptions>, options: Partial<MuonOptions> = {}) {
     demandNoMore(arguments, 2, "Muon");
     super(rule, params, options);

@@ -174,7 +174,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     return this.paramGroups.flatMap((group) => group.params);
   }
 
-  /** The first group's learning rate. Setting it sets all groups', in the proportions in which they began. */
+  /**
+   * The first group's learning rate. Setting it sets all groups', in the proportions in which they began.
+   * @throws {OptionError} for what is no number from 0.
+   */
   get lr(): number {
     return this.paramGroups[0].lr;
   }
@@ -200,6 +203,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * and the error comes with the next value that is read from that device (a loss, a parameter that is saved).
    * @param options `lr`: the first group's learning rate from now on, as when it is set (the others' follow).
    * @throws {FerrotypeError} for a gradient that is not finite.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   step(options: { lr?: number } = {}): void {
     demandNoMore(arguments, 1, "step");

@@ -77,7 +77,10 @@ const rule: Rule<RMSpropOptions> = {
  * @category Optimizers
  */
 export class RMSprop extends Optimizer<RMSpropOptions> {
-  /** lr 0.01 unless told. */
+  /**
+   * lr 0.01 unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
     demandNoMore(arguments, 2, "RMSprop");
     super(rule, params, options);

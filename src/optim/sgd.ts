@@ -71,7 +71,10 @@ const rule: Rule<SGDOptions> = {
  * @category Optimizers
  */
 export class SGD extends Optimizer<SGDOptions> {
-  /** lr 1e-3 unless told. */
+  /**
+   * lr 1e-3 unless told.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(params: Params<SGDOptions>, options: Partial<SGDOptions> = {}) {
     demandNoMore(arguments, 2, "SGD");
     super(rule, params, options);

@@ -2,7 +2,7 @@
  * Native libraries: one small description per runtime of how it names types, and what it must be given.
  *
  * Deno opens libraries where it was permitted beforehand (nobody is asked), Bun with `bun:ffi`, Node with `node:ffi`
- * from version 26 on. Elsewhere the answer is the reason.
+ * from version 26 on, and before that with the optional package koffi. Elsewhere the answer is the reason.
  *
  * @module
  */
@@ -111,7 +111,8 @@ function findBinder(): Binder | string {
     case "bun":
       return bunBinder();
     case "node":
-      return nodeBinder() ?? `Node ${runtimeVersion()} has no node:ffi; version 26 has`;
+      return nodeBinder() ?? koffiBinder() ??
+        `Node ${runtimeVersion()} has no node:ffi; version 26 has, and the package koffi is as good (npm install koffi)`;
     case "browser":
       return "a browser opens no native libraries";
   }
@@ -206,6 +207,53 @@ function nodeBinder(): Binder | null {
       `(process.emitWarning = () => {}, process.getBuiltinModule("node:ffi").dlopen(${
         JSON.stringify(path)
       }, ${JSON.stringify(renamed(symbols))}).functions)`,
+  };
+}
+
+/** The part of the package koffi that is used. */
+interface Koffi {
+  load(
+    path: string,
+  ): { func(name: string, result: string, parameters: string[]): RawFunction; unload?(): void };
+  address(view: ArrayBufferView): bigint;
+}
+
+/** For Node before 26, where somebody installed it. */
+function koffiBinder(): Binder | null {
+  const { createRequire } = rawBuiltinModule("node:module") as typeof import("node:module");
+  // By a name that is a value: nobody who bundles or installs this is to have it unasked.
+  const name = "koffi", from = import.meta.url;
+  let koffi: Koffi;
+  try {
+    koffi = createRequire(from)(name) as Koffi;
+  } catch {
+    return null;
+  }
+  return {
+    types: {
+      ...{ void: "void", i32: "int32", u32: "uint32", i64: "int64", f32: "float", f64: "double" },
+      ...{ pointer: "void *", address: "uint64" },
+    },
+    needsBigInt: false,
+    open(path, symbols) {
+      const library = koffi.load(path);
+      const functions = Object.entries(symbols).map(([name, { parameters, result }]) =>
+        [name, library.func(name, result, parameters)] as const
+      );
+      return { functions: Object.fromEntries(functions), close: () => library.unload?.() };
+    },
+    addressOf: (view) => Number(koffi.address(view)),
+    openSource: (path, symbols) => {
+      const load = `process.getBuiltinModule("node:module").createRequire(${
+        JSON.stringify(from)
+      })("${name}")`;
+      const functions = Object.entries(symbols).map(([name, { parameters, result }]) =>
+        `${JSON.stringify(name)}: library.func(${JSON.stringify(name)}, "${result}", ${
+          JSON.stringify(parameters)
+        })`
+      );
+      return `((library) => ({ ${functions.join(", ")} }))(${load}.load(${JSON.stringify(path)}))`;
+    },
   };
 }
 

@@ -47,6 +47,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
    * @throws {FormatError} for a family that is not known, a setting of it that is not honoured, and files that are not what they
    * say, naming what is missing, unexpected and misshapen.
    * @throws {CancelledError} when `signal` was aborted.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   static async load(
     where: string | URL | GivenFiles | Openable,
@@ -75,6 +76,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
    * ```
    *
    * @throws {FormatError} for a family that is not known, and for a field that is not honoured.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   static async fromConfig(
     config: Readonly<Record<string, unknown>>,
@@ -95,6 +97,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
    * ```
    *
    * @throws {FormatError} for a family that is not known, and sizes that do not go together.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   static async fromSizes(
     family: string,

@@ -47,6 +47,8 @@ export async function ggufChatTemplate(
  *
  * @throws {FormatError} for a template that does not parse; the result throws one for a conversation that it refuses, and
  * when it takes too long.
+ * @throws {OptionError} for an `onDownload` that is no function, and options that do not exist, or values that they do
+ *   not take.
  * @category Text
  */
 export async function loadChatTemplate(

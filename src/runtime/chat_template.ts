@@ -127,6 +127,7 @@ const encodeOptions: OptionTable<{ readonly signal?: AbortSignal }> = { signal: 
  * text is read a slice in each turn of the event loop.
  *
  * @throws {CancelledError} by `signal`.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Text
  */
 export async function encodeChat(

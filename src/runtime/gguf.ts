@@ -40,6 +40,7 @@ export class Gguf extends GgufFile {
    *
    * @throws {FormatError} when there is no such name.
    * @throws {DTypeError} for a dtype that cannot be had from the file's.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     demandNoMore(arguments, 2, "tensor");
@@ -68,6 +69,8 @@ export class Gguf extends GgufFile {
  * The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
  *
  * @throws {FormatError} for a malformed file, naming what is wrong and the byte.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
+ * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
  * @category Files
  */
 export async function openGguf(what: Openable): Promise<Gguf> {
@@ -128,6 +131,7 @@ async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
  *
  * @throws {OptionError} for notes that the format does not hold.
  * @throws {DTypeError} for a tensor it does not hold.
+ * @throws {FerrotypeError} for a place that cannot be written.
  * @category Files
  */
 export async function saveGguf(

@@ -30,6 +30,8 @@ export class GPT2 extends TextModel<GPT2Model> {
   /**
    * A model with fresh weights: normal with deviation `initializerRange`, those that end a residual branch divided by
    * √(2 · layers), biases 0 (the paper's section 2.3). Seeded by `manualSeed`.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
     demandNoMore(arguments, 2, "GPT2");
@@ -61,7 +63,12 @@ export class GPT2 extends TextModel<GPT2Model> {
     return this.network.lm_head;
   }
 
-  /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
+  /**
+   * Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions.
+   */
   ids(ids: Ids): Tensor {
     demandNoMore(arguments, 1, "ids");
     return this.network.ids(ids);
@@ -73,6 +80,7 @@ export class GPT2 extends TextModel<GPT2Model> {
    *
    * @throws {FormatError} for files that are not a GPT-2, naming what is missing, unexpected and misshapen.
    * @throws {CancelledError} when `signal` was aborted.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
     demandNoMore(arguments, 2, "load");

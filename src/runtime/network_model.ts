@@ -110,6 +110,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * Whether nothing is kept in training of what a layer computes but what went into it: going back, it is computed again
    * (transformers' `gradient_checkpointing`). The gradients are the same, bit for bit, for a third more work and much less memory.
    * Default false.
+   * @throws {OptionError} for what is neither true nor false.
    */
   get gradientCheckpointing(): boolean {
     return this.network.gradientCheckpointing;
@@ -273,6 +274,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
   /**
    * Writes an adapter as PEFT does: `adapter_config.json` and `adapter_model.safetensors`, both at once or not at all.
    * @throws {OptionError} when none is in use and none is named.
+   * @throws {FerrotypeError} for a folder that is there already or cannot be written.
    */
   async saveAdapter(dir: string | URL, options: SaveAdapterOptions = {}): Promise<void> {
     demandNoMore(arguments, 2, "saveAdapter");
@@ -353,6 +355,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    *
    * @throws {OptionError} for sizes that are no whole numbers above 0, and an adapter that there is not.
    * @throws {DTypeError} for other dtypes.
+   * @throws {ShapeError} for a batch or a capacity that is no whole number from 0.
    */
   createCache(
     batch = 1,
@@ -383,6 +386,8 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * texts can stand in one row.
    *
    * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   forward(
     ids: Ids,
@@ -405,13 +410,20 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * if it ended there (the logit lens).
    *
    * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions.
    */
   hidden(ids: Ids, options: { cache?: CausalCache; depth?: number } = {}): Tensor {
     demandNoMore(arguments, 2, "hidden");
     return this.#under(options?.cache, () => this.network.hidden(ids, options));
   }
 
-  /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
+  /**
+   * Logits [.., vocab] for what comes out of the last norm, [.., width].
+   * @throws {ShapeError} for a hidden state whose last dim is not the model's width.
+   * @throws {DTypeError} for what is no tensor.
+   */
   logits(hidden: Tensor): Tensor {
     demandNoMore(arguments, 1, "logits");
     return this.network.logits(hidden);
@@ -421,6 +433,11 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
    * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it, and those
    * of {@link forward} that say what positions see, with targets alone.
+   *
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions, and targets or options of other shapes.
    */
   loss(ids: Ids, targets?: Ids, options: ModelLossOptions = {}): Tensor {
     demandNoMore(arguments, 3, "loss");
@@ -430,6 +447,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
   /**
    * How much each position looks at each before it, for every layer or those of `layers`: [batch, heads, time, time], rows
    * of sum 1 (transformers' `output_attentions`). Computed for looking at: the layers themselves keep no such matrix.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for ids that are not i32 or i64.
+   * @throws {ShapeError} for ids that are none of the vocabulary or no [batch, time], and more than the model has
+   *   positions.
    */
   attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
     demandNoMore(arguments, 2, "attentions");

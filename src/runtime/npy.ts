@@ -32,6 +32,7 @@ function tensorOf(array: NpyArray, { dtype, device }: ReadTensorOptions): Tensor
  *
  * @throws {FormatError} for what is no such file.
  * @throws {DTypeError} for a dtype that the device does not hold.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Files
  */
 export async function readNpy(what: Openable, options: ReadTensorOptions = {}): Promise<Tensor> {
@@ -49,6 +50,9 @@ export async function readNpy(what: Openable, options: ReadTensorOptions = {}): 
  * Writes a tensor as NumPy reads it (`.npy`), whole or not at all.
  *
  * @throws {FormatError} for a dtype that NumPy does not have (bf16, blocks of weights).
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {FerrotypeError} for a place that cannot be written.
+ * @throws {OptionError} for what is no path.
  * @category Files
  */
 export async function saveNpy(path: string | URL, x: Tensor): Promise<void> {
@@ -69,6 +73,7 @@ const mostBytes = 2 ** 32 - 1;
  * @throws {FormatError} for what is no such archive, and where it is damaged.
  * @throws {DTypeError} for a dtype that the device
  * does not hold.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Files
  */
 export async function readNpz(what: Openable, options: ReadTensorOptions = {}): Promise<Map<string, Tensor>> {
@@ -103,6 +108,8 @@ export async function readNpz(what: Openable, options: ReadTensorOptions = {}): 
  *
  * @throws {FormatError} for a dtype that NumPy does not have.
  * @throws {OptionError} for more than 4 GiB.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {FerrotypeError} for a place that cannot be written.
  * @category Files
  */
 export async function saveNpz(

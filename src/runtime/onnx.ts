@@ -69,6 +69,7 @@ export class Onnx extends OnnxModel {
    *
    * @throws {FormatError} for what is no ONNX model, and for one that cannot be run: it names every node that stands in
    * the way, its operator, opset and the reason.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   static async load(what: Openable, options: OnnxLoadOptions = {}): Promise<Onnx> {
     demandNoMore(arguments, 2, "load");
@@ -82,7 +83,10 @@ export class Onnx extends OnnxModel {
     }
   }
 
-  /** Writes the model with its weights as they are now as one file, whole or not at all. */
+  /**
+   * Writes the model with its weights as they are now as one file, whole or not at all.
+   * @throws {OptionError} for what is no path.
+   */
   async save(path: string | URL): Promise<void> {
     demandNoMore(arguments, 1, "save");
     demandPath("save", path);
@@ -126,6 +130,7 @@ function kindOf(model: unknown): ExportKind | null {
  * @throws {OptionError} for a model of another kind, and options that do not fit it.
  * @throws {CaptureError} for a function
  * that no graph says: one that reads values, or does something else for other sizes.
+ * @throws {FerrotypeError} for a place that cannot be written.
  * @category ONNX
  */
 export async function exportOnnx(
@@ -164,6 +169,7 @@ export async function exportOnnx(
  * here are told too.
  *
  * @throws {FormatError} for what is no ONNX model.
+ * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
  * @category ONNX
  */
 export async function inspectOnnx(what: Openable): Promise<OnnxSummary> {

@@ -51,6 +51,7 @@ export class Safetensors extends SafetensorsFile {
    * [in, out]) comes as the matrix that its name stands for: a transposed view.
    * @throws {FormatError} when there is no such name.
    * @throws {DTypeError} for a dtype that the library does not hold.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     demandNoMore(arguments, 2, "tensor");
@@ -114,6 +115,7 @@ function openHere(what: Openable): Promise<ByteSource> {
  * ```
  *
  * @throws {FormatError} for a malformed file, naming the tensor and the offset.
+ * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
  * @category Files
  */
 export async function openSafetensors(what: Openable): Promise<Safetensors> {
@@ -191,8 +193,9 @@ export function tensorToSave(
  * or not at all, all at once. One file replaces the one of its name and nothing else; shards replace that file too, and
  * shards of that name that were written here before.
  *
- * @throws {OptionError} for options and tensors that it does not take, {FerrotypeError} where nothing can
- *   be written.
+ * @throws {OptionError} for options and tensors that it does not take.
+ * @throws {FerrotypeError} where nothing can be written.
+ * @throws {DTypeError} for a dtype that it does not take.
  * @category Files
  */
 export async function saveSafetensors(
@@ -216,8 +219,9 @@ export async function saveSafetensors(
  * and q4, what is no matrix of whole blocks of 32 along its last axis, where the blocks then run.
  *
  * @returns what was written: the names of the files, and the bytes of all tensors.
- * @throws {OptionError} for options and a file that it does not take, {FormatError} for a damaged file,
- *   {FerrotypeError} where nothing can be written.
+ * @throws {OptionError} for options and a file that it does not take.
+ * @throws {FormatError} for a damaged file.
+ * @throws {FerrotypeError} where nothing can be written.
  * @category Files
  */
 export async function copySafetensors(

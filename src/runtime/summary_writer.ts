@@ -65,7 +65,10 @@ export class SummaryWriter {
     this.#waiting.push(record);
   }
 
-  /** Notes a number, such as a loss, of a step; `wallTime` is seconds since 1970, by default now. */
+  /**
+   * Notes a number, such as a loss, of a step; `wallTime` is seconds since 1970, by default now.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   addScalar(tag: string, value: number, step: number, wallTime: number = now()): void {
     demandNoMore(arguments, 4, "addScalar");
     demandText("addScalar", tag, "the tag");

@@ -53,6 +53,7 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
  * @throws {FormatError} naming row and column, for what is no CSV, and for cells that are not what their column holds.
  * @throws {OptionError} for options that do not fit.
  * @throws {CancelledError} when `signal` was aborted.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
  * @category Tables
  */
 export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
@@ -140,6 +141,7 @@ export class TabularModel extends TabularModelBase {
   /**
    * Reads a model that {@link TabularModel.save} wrote.
    * @throws {FormatError} for a file that is none.
+   * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
    */
   static async load(what: Openable): Promise<TabularModel> {
     demandNoMore(arguments, 1, "load");
@@ -159,13 +161,18 @@ export class TabularModel extends TabularModelBase {
    *
    * @throws {FormatError} as {@link readCsv}.
    * @throws {OptionError} for options that do not fit the model.
+   * @throws {FerrotypeError} for a file that is not there or cannot be read.
+   * @throws {CancelledError} by `signal`.
    */
   async readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
     demandNoMore(arguments, 2, "readCsv");
     return await readTable(what, checkCsvOptions("readCsv", options), this.expected);
   }
 
-  /** Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata. */
+  /**
+   * Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata.
+   * @throws {FerrotypeError} for a place that cannot be written.
+   */
   async save(path: string | URL): Promise<void> {
     demandNoMore(arguments, 1, "save");
     const { tensors, metadata } = this.toFile();

@@ -97,6 +97,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * The ids of a prompt.
    * @throws {OptionError} for what is no prompt, and for text without a tokenizer.
+   * @throws {ShapeError} for ids that are none of the vocabulary.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   encode(prompt: string | readonly number[]): number[] {
     demandNoMore(arguments, 1, "encode");
@@ -168,8 +170,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const more = await model.complete("\n\nJULIET:", { cache, maxNewTokens: 50 });
    * ```
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   generate(
     prompt: string | readonly number[],
@@ -188,8 +192,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * Continues a prompt and gives the new text.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
     demandNoMore(arguments, 2, "complete");
@@ -201,8 +207,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * Continues a prompt and yields token after token: its id, the text that became certain with it, and with
    * `{ logprobs: n }` its log-probability and the n likeliest tokens at its place.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   stream(
     prompt: string | readonly number[],
@@ -217,8 +225,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * Continues a prompt and gives text, ids, the reason for the end, and times; with `logprobs`, `outputScores` or
    * `outputLogits` also those. Needs no tokenizer when given ids.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async completion(
     prompt: string | readonly number[],
@@ -239,8 +249,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * `numReturnSequences` continuations of a prompt: the best of a beam search, or draws.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async completions(
     prompt: string | readonly number[],
@@ -259,8 +271,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const [a, b] = await model.completeBatch(["ROMEO:", "First Citizen:\nBefore"], { maxNewTokens: 50 });
    * ```
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async completeBatch(
     prompts: readonly (string | readonly number[])[],
@@ -295,7 +309,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const answer = await model.chat([{ role: "user", content: "Why is the sky blue?" }], { maxNewTokens: 200 });
    * ```
    *
-   * @throws {OptionError} for a model without a chat template.
+   * @throws {OptionError} for a model without a chat template, and options that do not exist or do not take their value.
    * @throws {FormatError} for a conversation that it refuses.
    */
   async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
@@ -307,7 +321,11 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return await this.complete(await this.chatIds(messages, written), rest);
   }
 
-  /** The ids of a conversation as the model's chat template writes it, ready for the answer. Errors as in {@link chat}. */
+  /**
+   * The ids of a conversation as the model's chat template writes it, ready for the answer.
+   * @throws {OptionError} for a model without a chat template, and options that do not exist or do not take their value.
+   * @throws {FormatError} for a conversation that it refuses.
+   */
   async chatIds(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<number[]> {
     demandNoMore(arguments, 2, "chatIds");
     checkOptions("chatIds", options, templateOptions);
@@ -326,6 +344,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {OptionError} for no texts, and for one without tokens.
    * @throws {ShapeError} for one that is too long.
    * @throws {FerrotypeError} for vectors that are no numbers, naming the weight or the operation behind it.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async embed(texts: readonly (string | readonly number[])[], options: EmbedOptions = {}): Promise<Tensor> {
     demandNoMore(arguments, 2, "embed");
@@ -356,6 +375,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * The ids of prompts, and their settled options, for {@link TextModel.batcher}; in slices, so that a server goes on.
    *
    * @throws {OptionError} for options that do not exist or contradict each other, and for prompts that are none.
+   * @throws {ShapeError} for ids that are none of the vocabulary.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   prepare(
     prompts: readonly (string | readonly number[])[],
@@ -398,8 +419,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * Continues a prompt and yields token ids.
    *
-   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
-   *   prompt that is too long, {CancelledError} when the signal fires.
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model.
+   * @throws {ShapeError} for a prompt that is too long.
+   * @throws {CancelledError} when the signal fires.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   generateIds(
     prompt: string | readonly number[],
@@ -437,6 +460,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * tokens. All of it is saved with the model.
    *
    * @throws {FormatError} when there is none, or it is malformed.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async loadTokenizer(where: string | URL | GivenFiles, options: FolderOptions = {}): Promise<Tokenizer> {
     demandNoMore(arguments, 2, "loadTokenizer");
@@ -470,7 +494,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * Weights stored as q8 or q4 are for this library: the file is safetensors and keeps its names, but transformers has no
    * name for blocks. Loaded again they are the same bytes.
    *
-   * @throws {OptionError} for options that do not exist and for an adapter in use, {FerrotypeError} where nothing can be written.
+   * @throws {OptionError} for options that do not exist and for an adapter in use.
+   * @throws {FerrotypeError} where nothing can be written.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
     demandNoMore(arguments, 2, "save");

@@ -108,6 +108,7 @@ async function ofGguf({ metadata, where }: GgufText): Promise<Tokenizer> {
  * repository, or files at hand.
  *
  * @throws {FormatError} when there is none, or it is malformed.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Text
  */
 export async function loadTokenizer(

@@ -4,8 +4,8 @@
  * @module
  */
 import { fuseAsPrologues } from "../tensor/capture/passes/prologues.ts";
-import { providePass } from "../tensor/capture/passes/mod.ts";
+import { providePass } from "../tensor/capture/passes/provided.ts";
 
 export { openWebGpu } from "../backends/webgpu/open.ts";
 
-providePass("as prologues", fuseAsPrologues, "over rows");
+providePass("as prologues", fuseAsPrologues);

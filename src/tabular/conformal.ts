@@ -81,6 +81,7 @@ export function thinResiduals(sorted: ArrayLike<number>, limit = 401): Float32Ar
  * The share of rows whose target lies in its interval, ends included, in [0, 1].
  *
  * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @throws {ShapeError} for no rows, and lists of different lengths.
  * @category Tables
  */
 export function coverage(
@@ -128,6 +129,7 @@ export interface ConformalInterval {
  *   other rows.
  *
  * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @throws {ShapeError} for no rows, and lists of different lengths.
  * @category Tables
  */
 export function splitConformal(
@@ -152,6 +154,7 @@ export function splitConformal(
  * @param errors value − truth of each row, predicted by the model that had not seen its fold. `[rows]`
  * @param folds the fold of each row; at least two differ. `[rows]`
  * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @throws {ShapeError} for lists of different lengths.
  * @category Tables
  */
 export function crossConformal(

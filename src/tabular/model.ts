@@ -121,7 +121,11 @@ export class TabularModelBase {
   readonly normalizer: Normalizer;
   readonly #predictor: Predictor;
 
-  /** From what a fit or a file gives. */
+  /**
+   * From what a fit or a file gives.
+   * @throws {OptionError} for anything else.
+   * @throws {ShapeError} for networks whose sizes are none.
+   */
   constructor(fitted: FittedModel, info: ModelInfo) {
     demandNoMore(arguments, 2, "TabularModelBase");
     const isFitted = Array.isArray(fitted?.networks) && typeof fitted.schema === "object" &&
@@ -150,13 +154,19 @@ export class TabularModelBase {
     return this.info.evaluation as StoredEvaluation | null;
   }
 
-  /** What it says of one row: cells by column name, or in the order of the columns. Columns left out are missing. */
+  /**
+   * What it says of one row: cells by column name, or in the order of the columns. Columns left out are missing.
+   * @throws {OptionError} for columns that it does not know, and cells that are not of their kind.
+   */
   async predict(row: Row): Promise<Prediction> {
     demandNoMore(arguments, 1, "predict");
     return (await this.predictMany([row]))[0];
   }
 
-  /** What it says of rows. */
+  /**
+   * What it says of rows.
+   * @throws {OptionError} for columns that it does not know, and cells that are not of their kind.
+   */
   async predictMany(rows: readonly Row[]): Promise<Prediction[]> {
     demandNoMore(arguments, 1, "predictMany");
     const width = this.normalizer.columns.length, cells = new Float64Array(rows.length * width);
@@ -214,6 +224,7 @@ export class TabularModelBase {
   /**
    * Takes the prediction of a row apart: what each column adds, against usual rows (Shapley values). Usual rows are
    * drawn column by column from the quantiles and counts that the model keeps, so no data are needed.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async explain(row: Row, options: ExplainOptions = {}): Promise<Explanation> {
     demandNoMore(arguments, 2, "explain");
@@ -258,7 +269,10 @@ export class TabularModelBase {
     return cells;
   }
 
-  /** The bytes of an ONNX file that predicts the same. */
+  /**
+   * The bytes of an ONNX file that predicts the same.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   toOnnx(options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
     demandNoMore(arguments, 1, "toOnnx");
     const given = checkOptions("toOnnx", options, onnxOptions);

@@ -76,7 +76,10 @@ export class Normalizer {
   /** What the networks see, made from them. */
   readonly features: readonly Feature[];
 
-  /** From what a file or {@link Normalizer.fit} says. */
+  /**
+   * From what a file or {@link Normalizer.fit} says.
+   * @throws {OptionError} for what is no list of columns and one of features.
+   */
   constructor(columns: readonly Column[], features: readonly Feature[]) {
     demandNoMore(arguments, 2, "Normalizer");
     demand("Normalizer", "columns", columns, Array.isArray(columns), "a list of columns");
@@ -85,7 +88,12 @@ export class Normalizer {
     this.features = features;
   }
 
-  /** Learns ranges, categories and scales of all columns but `target` from the given rows (default: all). */
+  /**
+   * Learns ranges, categories and scales of all columns but `target` from the given rows (default: all).
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FormatError} naming a column that the table does not have.
+   * @throws {ShapeError} for a table without rows.
+   */
   static fit(table: Table, given: NormalizerOptions = {}): Normalizer {
     demandNoMore(arguments, 2, "fit");
     const options = checkOptions("Normalizer.fit", given, normalizerOptions);

@@ -66,6 +66,7 @@ export function onnxInputs(schema: Schema): OnnxInputs {
  *
  * @throws {OptionError} for what no fit gave, or an option that is none.
  * @throws {FormatError} for a model without input columns.
+ * @throws {ShapeError} for networks whose sizes are none.
  * @category Tables
  */
 export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {

@@ -74,6 +74,7 @@ export interface ValueStatistics {
  * Where `value` stands; it is a number, not NaN.
  *
  * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @throws {ShapeError} for quantiles that are not 4k + 1 (5, 9, 101 …).
  * @category Tables
  */
 export function valueStatistics(value: number, of: Distribution): ValueStatistics {
@@ -154,6 +155,7 @@ export interface ProbabilityRow {
  * Classes by falling probability; equals in the order of the model.
  *
  * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @throws {ShapeError} for another number of probabilities than of classes.
  * @category Tables
  */
 export function probabilityTable(
@@ -204,6 +206,7 @@ export interface ClassStatistics {
  * The statistics of one row's class probabilities; at least two classes.
  *
  * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @throws {ShapeError} for another number of probabilities than of classes, and fewer than 2 classes.
  * @category Tables
  */
 export function classStatistics(probabilities: ArrayLike<number>, names: readonly string[]): ClassStatistics {
@@ -239,6 +242,7 @@ export interface RegressionStatistics extends ValueStatistics {
  * @param residuals ascending |value − truth| of held-out rows, as a model file keeps them
  * @param level the share of truths the interval is to hold. Default 0.9
  * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @throws {ShapeError} for quantiles that are not 4k + 1 (5, 9, 101 …).
  * @category Tables
  */
 export function regressionStatistics(

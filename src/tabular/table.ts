@@ -75,7 +75,10 @@ export class Table {
   /** The SHA-256 of the file, in hexadecimal; null when it was not read from one. */
   readonly sha256: string | null;
 
-  /** Takes columns of equal length. */
+  /**
+   * Takes columns of equal length.
+   * @throws {OptionError} for what is no list of columns.
+   */
   constructor(parts: {
     readonly sha256?: string | null;
     readonly reading?: CsvReading | null;

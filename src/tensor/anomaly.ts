@@ -158,6 +158,7 @@ function numberOf(bytes: Uint8Array, t: TensorBase): number {
  * ```
  *
  * @throws {FerrotypeError} naming the operation.
+ * @throws {OptionError} for an `f` that is no function.
  * @category Gradients and programs
  */
 export function detectAnomaly<T>(f: () => T): T {

@@ -57,6 +57,7 @@ export function filled(
  * of 32 along its last axis.
  * @throws {ShapeError} when the shapes differ.
  * @throws {DeviceError} when the devices do, or a device cannot write q8.
+ * @throws {DTypeError} for what is no tensor.
  * @category Tensors
  */
 export function copyInto(source: TensorBase, target: TensorBase): void {

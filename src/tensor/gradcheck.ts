@@ -53,6 +53,9 @@ const checkGradientsOptions: OptionTable<CheckGradientsOptions> = {
  * @param inputs floating-point tensors; they are copied to f64 on the reference device and not changed.
  * @returns true.
  * @throws {FerrotypeError} naming the input, the element, both values.
+ * @throws {OptionError} for an `f` that is no function, and options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for inputs that are no list of tensors.
  * @category Gradients and programs
  */
 export function checkGradients<T extends TensorBase>(

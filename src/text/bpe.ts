@@ -120,7 +120,11 @@ export class BpeTokenizer implements Tokenizer {
   #bytes = new Uint8Array(256);
   #piece = new Int32Array(256);
 
-  /** Throws FormatError when no byte has a token, an id around texts is no token's, or a merge joins tokens that are not in the vocabulary. */
+  /**
+   * Throws FormatError when no byte has a token, an id around texts is no token's, or a merge joins tokens that are not in the vocabulary.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FormatError} for a vocabulary whose ids or merges are none, or that has no tokens for bytes.
+   */
   constructor(parts: BpeParts) {
     demandNoMore(arguments, 1, "BpeTokenizer");
     checkOptions("BpeTokenizer", parts, bpeParts);
@@ -185,6 +189,8 @@ export class BpeTokenizer implements Tokenizer {
   /**
    * From the older pair of files: the value of `vocab.json` (`encoder.json`) and the text of `merges.txt`
    * (`vocab.bpe`). `specialTokens` that are in the vocabulary are recognised in texts; default `<|endoftext|>`.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FormatError} naming the line of merges.txt that is no pair of tokens, and for a vocabulary that is none.
    */
   static fromVocabMerges(
     vocab: Readonly<Record<string, number>>,
@@ -229,7 +235,10 @@ export class BpeTokenizer implements Tokenizer {
     return out;
   }
 
-  /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
+  /**
+   * What `encode` gives, in steps of some thousand characters: for who may not keep others waiting.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   *encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
     demandNoMore(arguments, 2, "encodeSteps");
     const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
@@ -271,6 +280,7 @@ export class BpeTokenizer implements Tokenizer {
    * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
    *
    * @throws {OptionError} for what is no list of ids.
+   * @throws {ShapeError} for what is no id: ids are whole numbers from 0.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     demandNoMore(arguments, 2, "decode");
@@ -286,7 +296,10 @@ export class BpeTokenizer implements Tokenizer {
     return fromWtf8(bytes);
   }
 
-  /** Decodes ids one at a time, whole characters only. */
+  /**
+   * Decodes ids one at a time, whole characters only.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   stream(options: StreamOptions = {}): DecodeStream {
     demandNoMore(arguments, 1, "stream");
     const { skipSpecialTokens: skip = false } = checkOptions("stream", options, streamOptions);

@@ -64,7 +64,10 @@ export class CharTokenizer implements Tokenizer {
   readonly #idOfCode: Int32Array; // of code points up to U+FFFF; -1: unknown
   readonly #characters: number;
 
-  /** A tokenizer that gives `characters` the ids 0, 1, 2 … in their order. Throws OptionError for duplicates. */
+  /**
+   * A tokenizer that gives `characters` the ids 0, 1, 2 … in their order. Throws OptionError for duplicates.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(characters: Iterable<string>, options: CharTokenizerOptions = {}) {
     demandNoMore(arguments, 2, "CharTokenizer");
     checkOptions("CharTokenizer", options, charOptions);
@@ -142,6 +145,7 @@ export class CharTokenizer implements Tokenizer {
    * The ids of a text. Throws FormatError for an unknown character, unless there is an `unkToken`.
    *
    * @throws {OptionError} for what is no text.
+   * @throws {FormatError} for a character that the tokenizer does not have.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
     demandNoMore(arguments, 2, "encode");
@@ -166,6 +170,7 @@ export class CharTokenizer implements Tokenizer {
    * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
    *
    * @throws {OptionError} for what is no list of ids.
+   * @throws {ShapeError} for what is no id: ids are whole numbers from 0.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     demandNoMore(arguments, 2, "decode");
@@ -174,7 +179,10 @@ export class CharTokenizer implements Tokenizer {
     return Array.from(ids, (id) => this.#textOf(id, skip)).join("");
   }
 
-  /** Decodes ids one at a time, whole characters only. */
+  /**
+   * Decodes ids one at a time, whole characters only.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   stream(options: StreamOptions = {}): DecodeStream {
     demandNoMore(arguments, 1, "stream");
     const { skipSpecialTokens: skip = false } = checkOptions("stream", options, streamOptions);

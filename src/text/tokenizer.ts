@@ -65,7 +65,10 @@ export const streamOptions: OptionTable<StreamOptions> = {
  * @category Text
  */
 export interface DecodeStream {
-  /** Takes the next id; returns the text that is now complete, `""` while a character is still in parts. */
+  /**
+   * Takes the next id; returns the text that is now complete, `""` while a character is still in parts.
+   * @throws {ShapeError} for what is no id: ids are whole numbers from 0.
+   */
   push(id: number): string;
   /** Ends the text: returns what is left, with U+FFFD for a character that never became whole. */
   flush(): string;
@@ -87,15 +90,22 @@ export interface Tokenizer {
    * @throws {OptionError} for what is no text.
    */
   encode(text: string, options?: EncodeOptions): number[];
-  /** What `encode` gives, in steps, where the tokenizer can; see `core/steps.ts`. */
+  /**
+   * What `encode` gives, in steps, where the tokenizer can; see `core/steps.ts`.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   encodeSteps?(text: string, options?: EncodeOptions): Generator<number, number[], void>;
   /**
    * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
    *
    * @throws {OptionError} for what is no list of ids.
+   * @throws {ShapeError} for what is no id: ids are whole numbers from 0.
    */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
-  /** Decodes ids one at a time, never splitting a character. */
+  /**
+   * Decodes ids one at a time, never splitting a character.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   stream(options?: StreamOptions): DecodeStream;
   /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined;

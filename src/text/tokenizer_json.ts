@@ -48,6 +48,8 @@ type Json = Record<string, unknown>;
  *
  * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is asked for
  * and not installed
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {FormatError} for what is no tokenizer.json.
  * @category Text
  */
 export async function tokenizerFromJson(

@@ -83,6 +83,7 @@ export class WordPieceTokenizer implements Tokenizer {
    * From its tokens.
    *
    * @throws {FormatError} where the unknown token is not among them.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   constructor(parts: WordPieceParts) {
     demandNoMore(arguments, 1, "WordPieceTokenizer");
@@ -121,7 +122,10 @@ export class WordPieceTokenizer implements Tokenizer {
     return finish(this.#steps(text, around, splitSpecialTokens));
   }
 
-  /** What `encode` gives, in steps of some hundred words: for who may not keep others waiting. */
+  /**
+   * What `encode` gives, in steps of some hundred words: for who may not keep others waiting.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
     demandNoMore(arguments, 2, "encodeSteps");
     const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
@@ -188,6 +192,7 @@ export class WordPieceTokenizer implements Tokenizer {
    * The text of ids, words with a space between. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
    *
    * @throws {OptionError} for what is no list of ids.
+   * @throws {ShapeError} for what is no id: ids are whole numbers from 0.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     demandNoMore(arguments, 2, "decode");
@@ -202,7 +207,10 @@ export class WordPieceTokenizer implements Tokenizer {
     return text;
   }
 
-  /** Decodes ids one at a time. */
+  /**
+   * Decodes ids one at a time.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   stream(options: StreamOptions = {}): DecodeStream {
     demandNoMore(arguments, 1, "stream");
     const { after, ...checked } = checkOptions("stream", options, streamOptions);

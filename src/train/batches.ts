@@ -28,6 +28,7 @@ export interface DataSource<B = Tensor> {
   /**
    * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is. A step takes `batches` of them
    * (default 1), for sources whose batches count unequally.
+   * @throws {OptionError} for parts that the rows of a batch cannot be cut into.
    */
   next(part?: BatchPart, batches?: number): B;
   /** Whether `next` honours a part. Of a source that does not, batches are made whole and cut. */
@@ -36,7 +37,10 @@ export interface DataSource<B = Tensor> {
   describe?(): string;
   /** What {@link DataSource.setState} takes to continue from here, fit for JSON. */
   getState(): unknown;
-  /** Continues where `state` was taken. */
+  /**
+   * Continues where `state` was taken.
+   * @throws {OptionError} for what `getState` of such data does not give.
+   */
   setState(state: unknown): void;
 }
 

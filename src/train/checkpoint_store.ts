@@ -105,6 +105,7 @@ export class CheckpointStore {
    * left, and the older ones are what they were.
    *
    * @throws {FerrotypeError} where nothing can be written; the older ones are what they were.
+   * @throws {FormatError} for a folder whose checkpoints are none of this version.
    */
   async save(checkpoint: Checkpoint): Promise<string> {
     demandNoMore(arguments, 1, "save");
@@ -141,7 +142,10 @@ export class CheckpointStore {
     if (work !== null) await this.#files.remove(work).catch(() => {});
   }
 
-  /** The checkpoints that are there, the oldest first. */
+  /**
+   * The checkpoints that are there, the oldest first.
+   * @throws {FormatError} for a checkpoint whose state cannot be read.
+   */
   async list(): Promise<CheckpointInfo[]> {
     demandNoMore(arguments, 0, "list");
     const found: CheckpointInfo[] = [];
@@ -156,6 +160,8 @@ export class CheckpointStore {
    * The newest checkpoint, its tensors on `device`; null when there is none.
    *
    * @throws {FormatError} for one that is damaged.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   async loadLatest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
     demandNoMore(arguments, 1, "loadLatest");
@@ -168,6 +174,7 @@ export class CheckpointStore {
    * The checkpoint with the lowest loss, its tensors on `device`; null when none has one.
    *
    * @throws {FormatError} for one that is damaged.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   async loadBest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
     demandNoMore(arguments, 1, "loadBest");

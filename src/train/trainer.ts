@@ -154,6 +154,7 @@ export class Trainer<B = Tensor> {
   /**
    * Continues from the newest checkpoint; false when there is none, and all is as it was made: with `manualSeed` before the model
    * and before its adapters, a run that ended before its first checkpoint begins again as it began.
+   * @throws {OptionError} for a trainer without `checkpoints`.
    */
   async resume(): Promise<boolean> {
     demandNoMore(arguments, 0, "resume");
@@ -168,7 +169,10 @@ export class Trainer<B = Tensor> {
     return true;
   }
 
-  /** Sets everything as it was when `checkpoint` was captured; warns where that was in other arithmetic. */
+  /**
+   * Sets everything as it was when `checkpoint` was captured; warns where that was in other arithmetic.
+   * @throws {FormatError} for a state that no trainer of such a model saved.
+   */
   restore(checkpoint: Checkpoint): void {
     demandNoMore(arguments, 1, "restore");
     const { onWarning = console.warn } = this.#options, parallel = this.#parallel;

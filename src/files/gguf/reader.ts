@@ -131,7 +131,11 @@ export class GgufView {
     return this.info.byteLength;
   }
 
-  /** The bytes as stored, into the front of `into` or a new array that begins its own buffer. */
+  /**
+   * The bytes as stored, into the front of `into` or a new array that begins its own buffer.
+   * @throws {ShapeError} for an array `into` of another length than `byteLength`.
+   * @throws {FerrotypeError} for a file that is closed or cannot be read.
+   */
   bytes(into?: Uint8Array): Promise<Uint8Array> {
     this.#checkRoom(into, this.byteLength);
     return this.#part.read(this.info.begin, this.byteLength, into);
@@ -144,6 +148,8 @@ export class GgufView {
    * hold them exactly); what is held at once is the result and one piece.
    *
    * @throws {DTypeError} when the file's type cannot be converted to `dtype`.
+   * @throws {ShapeError} for an array `into` of another length than the tensor takes.
+   * @throws {FerrotypeError} for a file that is closed or cannot be read.
    */
   async read(dtype: DType = this.dtype, into?: Uint8Array): Promise<Uint8Array> {
     const { type, shape, name } = this.info, { values, bytes, dtype: own } = ggufTypes[type];
@@ -217,7 +223,10 @@ export class GgufFile {
   readonly #parts: readonly GgufPart[];
   readonly #places: ReadonlyMap<string, { part: GgufPart; entry: GgufEntry }>;
 
-  /** Takes what {@link openGgufFile} found. */
+  /**
+   * Takes what {@link openGgufFile} found.
+   * @throws {OptionError} for what `openGguf` does not read.
+   */
   constructor(parts: readonly GgufPart[]) {
     demandNoMore(arguments, 1, "GgufFile");
     const isRead = Array.isArray(parts) && parts.length > 0 &&

@@ -16,7 +16,10 @@ import { type GPT2Config, gpt2Config } from "./config.ts";
  * @category Models
  */
 export class GPT2Cache extends CausalCache {
-  /** Memory for `capacity` positions of `batch` sequences. */
+  /**
+   * Memory for `capacity` positions of `batch` sequences.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 4, "GPT2Cache");
     const { nEmbd, nHead, nLayer } = gpt2Config(config);

@@ -53,7 +53,11 @@ export class GPT2MLP extends Module {
   readonly #activation: DecoderActivation;
   readonly #dropout: number;
 
-  /** Sizes from the configuration. */
+  /**
+   * Sizes from the configuration.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
+   */
   constructor(config: GPT2Config, options: LayerOptions = {}) {
     demandNoMore(arguments, 2, "GPT2MLP");
     super();
@@ -65,7 +69,11 @@ export class GPT2MLP extends Module {
     this.#dropout = residPdrop;
   }
 
-  /** The same shape as x; `residual`, of that shape too, is added. */
+  /**
+   * The same shape as x; `residual`, of that shape too, is added.
+   * @throws {ShapeError} for an x whose last dim is not nEmbd.
+   * @throws {DTypeError} for what is no tensor.
+   */
   forward(x: Tensor, residual?: Tensor): Tensor {
     demandNoMore(arguments, 2, "forward");
     return tidy(() => {
@@ -93,7 +101,11 @@ export class GPT2Block extends Module {
   /** The MLP. */
   mlp: GPT2MLP;
 
-  /** Sizes from the configuration; `layer` is its number, the first being 0. */
+  /**
+   * Sizes from the configuration; `layer` is its number, the first being 0.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
+   */
   constructor(config: GPT2Config, options: LayerOptions = {}, layer = 0) {
     demandNoMore(arguments, 3, "GPT2Block");
     super();
@@ -113,7 +125,11 @@ export class GPT2Block extends Module {
     this.mlp = new GPT2MLP(config, options);
   }
 
-  /** x [batch, time, width] → the same shape; `attend`: what queries find, by default among their own positions and before. */
+  /**
+   * x [batch, time, width] → the same shape; `attend`: what queries find, by default among their own positions and before.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {ShapeError} for an x that is not [batch, time, nEmbd].
+   */
   forward(x: Tensor, attend?: Attend): Tensor {
     demandNoMore(arguments, 2, "forward");
     return tidy(() => {
@@ -148,6 +164,9 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
   /**
    * A model with fresh weights: normal with deviation `initializerRange`, those that end a residual branch divided by
    * √(2 · layers), biases 0 (the paper's section 2.3). Seeded by `manualSeed`.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
     demandNoMore(arguments, 2, "GPT2Model");
@@ -223,7 +242,11 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
     return this.ln_f.forward(x);
   }
 
-  /** Logits [.., vocab] for what comes out of the last layer norm, [.., width]. */
+  /**
+   * Logits [.., vocab] for what comes out of the last layer norm, [.., width].
+   * @throws {ShapeError} for a hidden state whose last dim is not the model's width.
+   * @throws {DTypeError} for what is no tensor.
+   */
   override logits(hidden: Tensor): Tensor {
     demandNoMore(arguments, 1, "logits");
     return this.lm_head?.forward(hidden) ?? linear(hidden, this.wte.weight);

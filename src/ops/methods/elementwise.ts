@@ -21,9 +21,10 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * This + other, or this + `alpha` · other.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices,
-   *   {OptionError} for an `alpha` that is no number.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {OptionError} for an `alpha` that is no number.
    */
   add(this: Tensor, other: Operand, options?: AddOptions): Tensor {
     demandNoMore(arguments, 2, "add");
@@ -33,9 +34,10 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * This − other, or this − `alpha` · other.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices,
-   *   {OptionError} for an `alpha` that is no number.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {OptionError} for an `alpha` that is no number.
    */
   sub(this: Tensor, other: Operand, options?: AddOptions): Tensor {
     demandNoMore(arguments, 2, "sub");
@@ -45,8 +47,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * This · other, element by element.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   mul(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "mul");
@@ -56,9 +59,10 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * This / other; integers give f32, or with a `roundingMode` (`"floor"`, `"trunc"`) integers.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices,
-   *   {OptionError} for another `roundingMode`.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {OptionError} for another `roundingMode`.
    */
   div(this: Tensor, other: Operand, options?: DivOptions): Tensor {
     demandNoMore(arguments, 2, "div");
@@ -68,8 +72,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * This to the power other.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   pow(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "pow");
@@ -79,8 +84,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * The larger of each pair.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   maximum(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "maximum");
@@ -90,8 +96,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * The smaller of each pair.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   minimum(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "minimum");
@@ -101,9 +108,11 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * What division by other leaves, with its sign.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers late (WebGPU)
+   *   gives 0 there.
    */
   remainder(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "remainder");
@@ -113,9 +122,11 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * What division by other leaves, with the sign of this.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers late (WebGPU)
+   *   gives 0 there.
    */
   fmod(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "fmod");
@@ -125,9 +136,11 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * ⌊this / other⌋.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
-   *   divisor can be seen; a device that answers late (WebGPU) gives 0 there.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {DTypeError} for integers divided by 0, where the divisor can be seen; a device that answers late (WebGPU)
+   *   gives 0 there.
    */
   floorDivide(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "floorDivide");
@@ -137,8 +150,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * √(this² + other²).
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   hypot(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "hypot");
@@ -148,8 +162,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where equal, as bool.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   eq(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "eq");
@@ -159,8 +174,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where not equal, as bool.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   ne(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "ne");
@@ -170,8 +186,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where less, as bool.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   lt(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "lt");
@@ -181,8 +198,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where less or equal, as bool.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   le(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "le");
@@ -192,8 +210,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where greater, as bool.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   gt(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "gt");
@@ -203,8 +222,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where greater or equal, as bool.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   ge(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "ge");
@@ -214,8 +234,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where both are not 0.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   logicalAnd(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "logicalAnd");
@@ -225,8 +246,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where one is not 0.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   logicalOr(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "logicalOr");
@@ -236,8 +258,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * Where exactly one is not 0.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   logicalXor(this: Tensor, other: Operand): Tensor {
     demandNoMore(arguments, 1, "logicalXor");
@@ -308,6 +331,7 @@ export class ElementwiseMethods extends TensorBase {
    * The nearest whole number, or that of so many `decimals`, halves to even.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   round(this: Tensor, options?: RoundOptions): Tensor {
     demandNoMore(arguments, 1, "round");
@@ -358,6 +382,8 @@ export class ElementwiseMethods extends TensorBase {
    * Not below min, not above max; null leaves a side open.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
    */
   clamp(this: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
     demandNoMore(arguments, 2, "clamp");
@@ -367,8 +393,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * x where this is not 0, else y: this is the condition.
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors, and for a
-   *   number that the result's dtype does not hold; {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors, and for a number that the result's dtype does not hold.
+   * @throws {DeviceError} for tensors on different devices.
    */
   where(this: Tensor, x: Operand, y: Operand): Tensor {
     demandNoMore(arguments, 2, "where");
@@ -388,8 +415,9 @@ export class ElementwiseMethods extends TensorBase {
   /**
    * This + weight · (end − this).
    *
-   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
-   *   {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
    */
   lerp(this: Tensor, end: Tensor, weight: Operand): Tensor {
     demandNoMore(arguments, 2, "lerp");

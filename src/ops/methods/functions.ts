@@ -241,6 +241,8 @@ export class FunctionMethods extends ElementwiseMethods {
    * Not below min, not above max; flat on the bounds.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DeviceError} for tensors on different devices.
    */
   hardtanh(this: Tensor, min = -1, max = 1): Tensor {
     demandNoMore(arguments, 2, "hardtanh");
@@ -261,6 +263,8 @@ export class FunctionMethods extends ElementwiseMethods {
    * x, or negativeSlope · x below 0.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DeviceError} for tensors on different devices.
    */
   leakyRelu(this: Tensor, negativeSlope = 0.01): Tensor {
     demandNoMore(arguments, 1, "leakyRelu");
@@ -271,6 +275,8 @@ export class FunctionMethods extends ElementwiseMethods {
    * x, or alpha · (eˣ − 1) below 0.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
    */
   elu(this: Tensor, alpha = 1): Tensor {
     demandNoMore(arguments, 1, "elu");
@@ -281,6 +287,7 @@ export class FunctionMethods extends ElementwiseMethods {
    * x · Φ(x); `"tanh"` is GPT-2's form.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   gelu(this: Tensor, approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none"): Tensor {
     demandNoMore(arguments, 1, "gelu");
@@ -311,6 +318,8 @@ export class FunctionMethods extends ElementwiseMethods {
    * ln(1 + e^(beta·x)) / beta.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DeviceError} for tensors on different devices.
    */
   softplus(this: Tensor, beta = 1, threshold = 20): Tensor {
     demandNoMore(arguments, 2, "softplus");

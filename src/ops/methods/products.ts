@@ -51,6 +51,7 @@ export class ProductMethods extends ViewMethods {
    * this · weightᵀ + bias.
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
+   * @throws {DTypeError} for what is no tensor.
    */
   linear(this: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
     demandNoMore(arguments, 2, "linear");
@@ -73,6 +74,7 @@ export class ProductMethods extends ViewMethods {
    *
    * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
    *   late (WebGPU) says so when values are read.
+   * @throws {DTypeError} for what is no tensor.
    */
   scatter(this: Tensor, dim: number, at: Tensor, source: Tensor | number): Tensor {
     demandNoMore(arguments, 3, "scatter");
@@ -105,6 +107,7 @@ export class ProductMethods extends ViewMethods {
    * 1 at each position's place; i32.
    *
    * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
+   * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
    */
   oneHot(this: Tensor, classes: number): Tensor {
     demandNoMore(arguments, 1, "oneHot");
@@ -145,6 +148,8 @@ export class ProductMethods extends ViewMethods {
    * beta · this + alpha · (a · b).
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {DeviceError} for tensors on different devices.
    */
   addmm(this: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
     demandNoMore(arguments, 4, "addmm");

@@ -26,6 +26,7 @@ export class ReduceMethods extends FunctionMethods {
    * The sum over dim.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   sum(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "sum");
@@ -36,6 +37,7 @@ export class ReduceMethods extends FunctionMethods {
    * The mean over dim.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   mean(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "mean");
@@ -66,6 +68,7 @@ export class ReduceMethods extends FunctionMethods {
    * The smallest over dim.
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   min(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "min");
@@ -76,6 +79,7 @@ export class ReduceMethods extends FunctionMethods {
    * The largest over dim.
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   amax(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "amax");
@@ -86,6 +90,7 @@ export class ReduceMethods extends FunctionMethods {
    * The smallest over dim.
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   amin(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "amin");
@@ -96,6 +101,7 @@ export class ReduceMethods extends FunctionMethods {
    * ln Σ eˣ over dim.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   logsumexp(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "logsumexp");
@@ -106,6 +112,8 @@ export class ReduceMethods extends FunctionMethods {
    * Whether any is not 0.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   any(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "any");
@@ -116,6 +124,8 @@ export class ReduceMethods extends FunctionMethods {
    * Whether all are not 0.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   all(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "all");
@@ -126,6 +136,7 @@ export class ReduceMethods extends FunctionMethods {
    * √Σx² over dim.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   norm(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "norm");
@@ -156,6 +167,7 @@ export class ReduceMethods extends FunctionMethods {
    * The variance over dim, correction 1 unless told.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   var(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
     demandNoMore(arguments, 2, "var");
@@ -166,6 +178,7 @@ export class ReduceMethods extends FunctionMethods {
    * The standard deviation over dim, correction 1 unless told.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   std(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
     demandNoMore(arguments, 2, "std");
@@ -222,6 +235,7 @@ export class ReduceMethods extends FunctionMethods {
    * RMS norm over the last axes.
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
+   * @throws {DTypeError} for what is no tensor.
    */
   rmsNorm(
     this: Tensor,
@@ -237,6 +251,7 @@ export class ReduceMethods extends FunctionMethods {
    * Sorted along dim, with positions.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   sort(this: Tensor, dim = -1, options: SortOptions = {}): Sorted {
     demandNoMore(arguments, 2, "sort");
@@ -247,6 +262,7 @@ export class ReduceMethods extends FunctionMethods {
    * Positions that sort dim.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   argsort(this: Tensor, dim = -1, options: SortOptions = {}): Tensor {
     demandNoMore(arguments, 2, "argsort");
@@ -257,6 +273,7 @@ export class ReduceMethods extends FunctionMethods {
    * The k largest along dim, with positions.
    *
    * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   topk(this: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
     demandNoMore(arguments, 3, "topk");

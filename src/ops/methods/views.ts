@@ -234,6 +234,7 @@ export class ViewMethods extends ReduceMethods {
    * With a border, the last axis first.
    *
    * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   pad(this: Tensor, border: readonly number[], options: join.PadOptions = {}): Tensor {
     demandNoMore(arguments, 2, "pad");

@@ -45,6 +45,8 @@ function zerosFor(t: Tensor): Tensor {
  * const [value, slope] = jvp((x: Tensor) => x.sin(), [tensor([0, 1])], [tensor([1, 1])]); // sin x, cos x
  * ```
  * @throws {ShapeError} when a tangent is not of its primal's shape.
+ * @throws {OptionError} for an `f` that is no function.
+ * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
  * @category Tensors
  */
 export function jvp(

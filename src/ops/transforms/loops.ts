@@ -62,6 +62,7 @@ function joined(trees: readonly unknown[], join: (parts: Tensor[]) => Tensor): u
  * perExample(w, batch); // a gradient for each row of batch
  * ```
  * @throws {ShapeError} when the dims walked differ in size, or there are none.
+ * @throws {OptionError} for an `f` that is no function, and options that do not exist, or values that they do not take.
  * @category Tensors
  */
 export function vmap<A extends unknown[], R>(
@@ -133,6 +134,7 @@ export function vmap<A extends unknown[], R>(
  * const [total, sums] = scan((sum: Tensor, x: Tensor) => [sum.add(x), sum.add(x)], zeros([]), tensor([1, 2, 3])); // 6, [1, 3, 6]
  * ```
  * @throws {ShapeError} when the tensors of `xs` differ in their first dim, or it is 0.
+ * @throws {OptionError} for an `f` that is no function.
  * @category Tensors
  */
 export function scan<C, X, Y>(f: (carry: C, x: X) => readonly [C, Y], init: C, xs: X): [carry: C, ys: Y] {

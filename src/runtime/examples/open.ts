@@ -209,6 +209,8 @@ async function openLines<R extends ExampleRecord, T>(
  * ```
  * @throws {FormatError} naming the first line that is none of these, that the template refuses, or that the tokenizer has no tokens for.
  * @throws {OptionError} for a model without a tokenizer.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
+ * @throws {CancelledError} by `signal`.
  * @category Training
  */
 export async function openExamples(
@@ -229,6 +231,8 @@ export async function openExamples(
  *
  * @throws {FormatError} naming the first line that is none, that the template refuses, or that the tokenizer has no tokens for.
  * @throws {OptionError} for a model without a tokenizer.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
+ * @throws {CancelledError} by `signal`.
  * @category Training
  */
 export async function openPreferences(

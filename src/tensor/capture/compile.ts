@@ -48,6 +48,7 @@ export interface Compiled<A extends unknown[], R> extends Disposable {
   /**
    * The program for these arguments as text, one line an operation, before and after each pass, with its memory. Nothing
    * is computed.
+   * @throws {CaptureError} when it cannot be a program.
    */
   plan(...args: A): string;
   /** Gives the programs and their memory back. It can be called again, and is then traced again. */
@@ -481,7 +482,8 @@ function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] 
  * ```
  *
  * @throws {CaptureError} (when called) where `f` does what cannot be part of a program: it reads a value, keeps a tensor
- * that it made, takes a gradient through what was made outside.
+ *   that it made, takes a gradient through what was made outside.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @category Gradients and programs
  */
 export function compile<A extends unknown[], R>(

@@ -51,9 +51,24 @@ export function resultsOf(trace: Trace): ResultTensor[] {
 
 /** Memory for `steps`, whose small `results` are copied out of it in the end. */
 export function planOf(steps: readonly Step[], results: ReadonlySet<Value>): MemoryPlan {
-  const isCopied = (value: Value): boolean => value.byteLength <= copiedBytes;
+  const atLast = onlyTouchedLast(steps);
+  const isCopied = (value: Value): boolean => value.byteLength <= copiedBytes && !atLast.has(value);
   const direct = [...results].filter((value) => !isCopied(value));
   return planMemory(steps, new Set([...results].filter(isCopied)), new Set(direct));
+}
+
+/**
+ * What the last step alone writes: the work before is one span with or without it, so that nothing is saved by a copy, which to
+ * a GPU is one more dispatch.
+ */
+function onlyTouchedLast(steps: readonly Step[]): ReadonlySet<Value> {
+  const last = steps.at(-1), found = new Set<Value>();
+  if (last?.backend.name !== "webgpu") return found;
+  for (const value of writesOf(last)) found.add(value);
+  for (const step of steps) {
+    if (step !== last) viewsOf(step, (view) => found.delete(valueOf(view)));
+  }
+  return found;
 }
 
 /** Makes the program of a trace; `plain` leaves every operation as it was asked for. */

@@ -128,6 +128,7 @@ export class SentencePieceTokenizer implements Tokenizer {
    * From its pieces.
    *
    * @throws {FormatError} for pieces without an unknown one, or without bytes where they are needed.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   constructor(parts: SentencePieceParts) {
     demandNoMore(arguments, 1, "SentencePieceTokenizer");
@@ -191,7 +192,10 @@ export class SentencePieceTokenizer implements Tokenizer {
     return finish(this.#steps(text, checkOptions("encode", options, encodeOptions)));
   }
 
-  /** What `encode` gives, in steps of some hundred characters: for who may not keep others waiting. */
+  /**
+   * What `encode` gives, in steps of some hundred characters: for who may not keep others waiting.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
     demandNoMore(arguments, 2, "encodeSteps");
     return this.#steps(text, checkOptions("encodeSteps", options, encodeOptions));
@@ -283,6 +287,7 @@ export class SentencePieceTokenizer implements Tokenizer {
    * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
    *
    * @throws {OptionError} for what is no list of ids.
+   * @throws {ShapeError} for what is no id: ids are whole numbers from 0.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     demandNoMore(arguments, 2, "decode");
@@ -321,7 +326,10 @@ export class SentencePieceTokenizer implements Tokenizer {
     return text;
   }
 
-  /** Decodes ids one at a time, whole characters only. */
+  /**
+   * Decodes ids one at a time, whole characters only.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   */
   stream(options: StreamOptions = {}): DecodeStream {
     demandNoMore(arguments, 1, "stream");
     const { after, ...checked } = checkOptions("stream", options, streamOptions);

@@ -241,6 +241,7 @@ export function preferenceBatches(
 /**
  * The mean loss of all pairs of `set`, and in how many of them `model` has come to prefer the chosen one, in evaluation mode.
  * @throws {OptionError} when there are no pairs, or nothing of any of them is left in a row.
+ * @throws {DeviceError} for a device that is not there, or that the model is not on.
  * @category Training
  */
 export async function evaluatePreferences(

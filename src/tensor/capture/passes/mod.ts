@@ -13,11 +13,9 @@ import { asSoonAsPossible } from "./early.ts";
 import { fuseAsEpilogues } from "./epilogues.ts";
 import { fuseElementwise, fuseIntoReductions } from "./fuse.ts";
 import { packWeights } from "./layout.ts";
+import { type Pass, providedPasses } from "./provided.ts";
 import { repeatCheap } from "./repeat.ts";
 import { fuseRows } from "./rows.ts";
-
-/** A pass: `kept` are values that the run gives back. */
-export type Pass = (steps: readonly Step[], kept: ReadonlySet<Value>) => Step[];
 
 /** What a pass did. */
 export interface PassReport {
@@ -29,7 +27,7 @@ export interface PassReport {
   readonly steps: readonly Step[];
 }
 
-const passes: [name: string, pass: Pass][] = [
+const fusing: readonly (readonly [name: string, pass: Pass])[] = [
   ["dead code", withoutDead],
   ["constants", foldConstants],
   ["common subexpressions", withoutRepeats],
@@ -40,16 +38,13 @@ const passes: [name: string, pass: Pass][] = [
   ["into reductions", fuseIntoReductions],
   ["as epilogues", fuseAsEpilogues],
   ["over rows", fuseRows],
+];
+
+const placing: typeof fusing = [
   ["as soon as possible", asSoonAsPossible],
   ["computed again", computeAgain],
   ["weights in order", packWeights],
 ];
-
-/** Puts a pass behind the one named `after`; those that few devices have a use for come with these. */
-export function providePass(name: string, pass: Pass, after: string): void {
-  if (passes.some(([known]) => known === name)) return;
-  passes.splice(passes.findIndex(([known]) => known === after) + 1, 0, [name, pass]);
-}
 
 /** Runs all passes; none where `plain`. */
 export function runPasses(
@@ -60,7 +55,7 @@ export function runPasses(
   let now = [...steps];
   const reports: PassReport[] = [];
   if (plain) return { steps: now, reports };
-  for (const [name, pass] of passes) {
+  for (const [name, pass] of [...fusing, ...providedPasses(), ...placing]) {
     const before = now.length;
     now = pass(now, kept);
     reports.push({ name, before, steps: now });

@@ -29,7 +29,7 @@ import {
   rowProgramOf,
   type RowStep,
   rowStepOf,
-} from "./rows.ts";
+} from "./row_step.ts";
 
 const floats: readonly View["dtype"][] = ["f32", "f16", "bf16"];
 
@@ -132,17 +132,22 @@ function mayBecome(all: Steps, from: number, to: number, stored: readonly Output
   return mayMove(all, from, to, stored.map(({ view }) => view));
 }
 
+/** Whether the product reads any of `views` elsewhere than as its left operand. */
+function readsBeside({ args }: Step, views: readonly View[]): boolean {
+  const [, b, , epilogue] = args as [View, View, View, Epilogue | undefined];
+  return [b, ...epilogue?.inputs ?? []].some(({ buffer }) => views.some((view) => view.buffer === buffer));
+}
+
 /** The product at `at` with what computes its left operand, at `from`, taken in; null where that cannot be. */
 function begun(all: Steps, from: number, at: number): Product | null {
   const step = all.list[at]!, source = all.list[from]!;
-  const [a, b, out, epilogue] = step.args as [View, View, View, Epilogue | undefined];
+  const [a, , out] = step.args as [View, View, View];
   if (!step.operation.withPrologue || step.backend !== source.backend || a.shape.length !== 2) return null;
-  if ([b, ...epilogue?.inputs ?? []].some((view) => view.buffer === a.buffer)) return null;
   // Who else sees what is not this run's alone does not see it half written.
   if (valueOf(out).source.kind !== "temporary") return null;
   const extent = { rows: a.shape[0], length: a.shape[1] }, rows = overRows(source, extent);
   const own = rows && asRows(a, extent), first = rows?.outputs.find(({ view }) => own && sameView(view, own));
-  if (!rows || !first?.wide) return null;
+  if (!rows || !first?.wide || readsBeside(step, rows.outputs.map(({ view }) => view))) return null;
   const beside = rows.outputs.filter((output) =>
     output !== first && all.isWantedBeside(valueOf(output.view), from, at)
   );
@@ -183,10 +188,11 @@ function grown(all: Steps, at: number, product: Product): { from: number; produc
 }
 
 /** The program of `product` with the rows that step `from` computes. */
-function withRows(all: Steps, at: number, { extent, rows }: Product, from: number): RowStep | null {
+function withRows(all: Steps, at: number, { step, extent, rows }: Product, from: number): RowStep | null {
   const source = overRows(all.list[from]!, extent), count = rows.outputs.length;
+  if (!source || readsBeside(step, source.outputs.map(({ view }) => view))) return null;
   const isWanted = (view: View): boolean => all.isWantedBeside(valueOf(view), from, at);
-  const both = source && joined(source, rows, isWanted);
+  const both = joined(source, rows, isWanted);
   if (!both || !mayBecome(all, from, at, source.outputs.filter(({ view }) => isWanted(view)))) return null;
   // The left operand stays the first.
   const { outputs } = both, beside = outputs.length - count;
@@ -197,7 +203,7 @@ function withRows(all: Steps, at: number, { extent, rows }: Product, from: numbe
 function withPosition(
   all: Steps,
   at: number,
-  { extent, rows }: Product,
+  { step, extent, rows }: Product,
   read: View,
   from: number,
 ): RowStep | null {
@@ -209,7 +215,10 @@ function withPosition(
     return null;
   }
   const to = parts.outputs.length === 1 ? asIndex(parts.outputs[0], extent) : null;
-  if (!to || !sameView(to, read) || !all.isOnlyFor(valueOf(read), at) || !mayMove(all, from, at, [])) {
+  if (
+    !to || !sameView(to, read) || readsBeside(step, [read]) || !all.isOnlyFor(valueOf(read), at) ||
+    !mayMove(all, from, at, [])
+  ) {
     return null;
   }
   const changed = new Map<Pick, Pick>();
