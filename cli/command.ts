@@ -106,8 +106,8 @@ export interface Usage {
 
 /** A command; `--json`, `--verbose` and `--help` are every command's. */
 export interface Command extends Usage {
-  /** Whether it may be one of several ranks, which end together. */
-  readonly ranks?: boolean;
+  /** Whether it may be one of several ranks, which end together; "launched": asked only where a launcher started it. */
+  readonly ranks?: boolean | "launched";
   /** Does it; resolves to the exit status (0 when it gives none). */
   run(values: Values, positionals: readonly string[]): Promise<number | void>;
 }

@@ -11,6 +11,7 @@ import { argv, exit } from "node:process";
 import type { distributed } from "../mod.ts";
 import { CancelledError, DeviceError, DTypeError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
+import { findLauncher } from "../src/platform/mpi_launcher.ts";
 import {
   abandonAll,
   cacheCompiledCode,
@@ -116,7 +117,9 @@ export async function main(args: readonly string[]): Promise<number> {
       await print(help(command));
       return 0;
     }
-    if (command.ranks) ranks = (await import("../mod.ts")).distributed;
+    if (command.ranks === true || (command.ranks && findLauncher() !== null)) {
+      ranks = (await import("../mod.ts")).distributed;
+    }
     const status = await command.run(values, positionals).catch((error) => {
       const isOurs = error instanceof OptionError || error instanceof DTypeError;
       if (isOurs || (error instanceof FormatError && isInner(error.message))) {

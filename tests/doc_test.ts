@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { buildSite, linkSources } from "../docs/build.ts";
+import { buildSite, linkSources, writeReference } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { familyNames } from "../src/models/registry.ts";
 import { repository } from "./_data.ts";
@@ -194,6 +194,10 @@ describe("the documentation", () => {
       linkSources(folder);
       const [, link] = /href="([^"]*)"/.exec(readFileSync(join(folder, "api/~/Shape.html"), "utf8"))!;
       assertMatch(readFileSync(join(folder, "api/~", link), "utf8"), /export type Shape/);
+      if (!("Deno" in globalThis)) return;
+      assert(writeReference(folder, process.execPath) > 600);
+      const reference = readFileSync(join(folder, "reference.html"), "utf8");
+      assertMatch(reference, /<h2 id="losses">Losses<\/h2>[^]*<a href="api\/~\/crossEntropy.html">/);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

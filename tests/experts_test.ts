@@ -152,10 +152,10 @@ describe("a mixture of experts", () => {
   it("adds up the same bits for one position and many, with gradients and without", async () => {
     useDeterministicAlgorithms(true);
     try {
-      for (const normalised of [true, false]) {
+      for (const device of ["cpu", "reference"] as const) {
         for (const active of [1, 2, 5]) {
-          const block = make(normalised, "cpu", active);
-          using x = randn([2, 7, 6], { seed: 4, device: "cpu" });
+          const block = make(active === 2, device, active);
+          using x = randn([2, 7, 6], { seed: 4, device });
           using plain = noGrad(() => block.forward(x)), recorded = block.forward(x);
           const all = await numbers(plain);
           assertEquals(await numbers(recorded), all);

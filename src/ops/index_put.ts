@@ -42,8 +42,9 @@ function demandInside(what: string, list: Tensor, size: number, axis: string): v
     at < -size || at >= size
       ? new ShapeError(`${what}: index ${at} is outside [${-size}, ${size - 1}], the places of ${axis}`)
       : null;
-  activeCapture()?.explain(list.backend, list, errorOf);
-  for (const at of readNow(list) ?? []) {
+  const capture = activeCapture();
+  capture?.explain(list.backend, list, errorOf);
+  for (const at of (capture ? null : readNow(list)) ?? []) {
     const error = errorOf(at);
     if (error) throw error;
   }

@@ -111,6 +111,7 @@ function plan(count: number, blockSize: number, stride: number): Window[] {
 /**
  * Loss, perplexity and bits per byte of `model` on a text given as ids.
  * @throws {OptionError} for fewer than two ids, or a stride outside 1 to blockSize.
+ * @throws {CancelledError} by `signal`.
  * @category Training
  */
 export async function evaluate(
