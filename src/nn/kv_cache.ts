@@ -48,7 +48,7 @@ export class KVCache {
     }
     if (dtype === "q8" && width % quantBlock !== 0) {
       throw new DTypeError(
-        `KVCache: q8 takes heads whose width is a multiple of ${quantBlock}, not ${width}; use f16`,
+        `KVCache: cacheDType q8 takes heads whose width is a multiple of ${quantBlock}, not ${width}; use f16`,
       );
     }
     // Blocks have no zeros of their own; nothing reads what was not written.

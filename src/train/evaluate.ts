@@ -129,7 +129,7 @@ export async function evaluate(
     );
   if (stride > blockSize) {
     throw new OptionError(
-      `evaluate: a stride of ${stride} would leave out tokens between blocks of ${blockSize}`,
+      `evaluate: stride is ${stride}, expected at most blockSize ${blockSize}: tokens between blocks would be left out`,
     );
   }
   if (cacheDType && !model.createCache) {
