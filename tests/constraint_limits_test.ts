@@ -5,7 +5,8 @@
 import { assert, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { before, describe, it } from "node:test";
 import { type BpeTokenizer, formatLimits, OptionError } from "../mod.ts";
-import { finish, Slicer, type Steps, turn } from "../src/core/steps.ts";
+import { finish, Slicer, type Steps } from "../src/core/steps.ts";
+import { turn } from "../src/core/turn.ts";
 import type { GrammarConstraint } from "../src/generate/constraint/constraint.ts";
 import {
   constraintSteps,

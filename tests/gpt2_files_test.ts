@@ -179,19 +179,45 @@ describe("GPT-2 files that are wrong", () => {
     });
   });
 
-  it("warns of a name in generation_config.json that is known to nobody, where one is near", async () => {
+  it("warns of names in generation_config.json that are known to nobody, each where one is near, and others in one line", async () => {
     await inFolder(async (folder) => {
       makeFolder(folder, { temprature: 0.5 });
       const warned: string[] = [], onWarning = (message: string): void => void warned.push(message);
       (await GPT2.load(folder, { onWarning })).dispose();
       assertEquals(warned, []);
-      const config = { temprature: 0.5, topk: 3, chat_format: "chatml", max_window_size: 5, use_cache: true };
+      const config = {
+        temprature: 0.5,
+        topk: 3,
+        chat_format: "chatml",
+        max_window_size: 5,
+        use_cache: true,
+        _note: 1,
+      };
       writeFileSync(join(folder, "generation_config.json"), JSON.stringify(config));
       (await GPT2.load(folder, { onWarning })).dispose();
       assertEquals(
-        warned.map((text) => /there is no field "(\w+)", .* did you mean "(\w+)"\?$/.exec(text)?.slice(1)),
+        warned.splice(0, 2).map((text) =>
+          /there is no field "(\w+)", .* did you mean "(\w+)"\?$/.exec(text)?.slice(1)
+        ),
         [["temprature", "temperature"], ["topk", "top_k"]],
       );
+      const told = async (config: object): Promise<string> => {
+        writeFileSync(join(folder, "generation_config.json"), JSON.stringify(config));
+        (await GPT2.load(folder, { onWarning })).dispose();
+        return warned.splice(0).join("|").replace(/[^|]*generation_config\.json: /g, "");
+      };
+      assertStrictEquals(
+        warned.splice(0).join("|").replace(/[^|]*generation_config\.json: /g, ""),
+        'there are no fields "chat_format", "max_window_size", so they are passed over',
+      );
+      assertStrictEquals(
+        await told({ top_n_sigma: 1, do_sample: true }),
+        'there is no field "top_n_sigma", so it is passed over',
+      );
+      assertStrictEquals(await told({ cache_config: {} }), "");
+      assertMatch(await told({ cache_config: { backend: "quanto" } }), /^cache_config has no effect; /);
+      const many = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`zz${i}`.padEnd(300, "q"), i]));
+      assert((await told(many)).length < 2500);
     });
   });
 

@@ -187,6 +187,7 @@ export const serve: Command = {
           }; choose another with --port`,
         );
       });
+      await server.service.warm(controller.signal);
       const served = values.text("name") ?? name;
       if (values.flag("json")) await printJson({ url: `${server.url}/v1`, model: served });
       else await print(`ferrotype serves ${served} at ${server.url}/v1`);

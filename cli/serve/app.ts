@@ -7,9 +7,11 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { importPackage, optionalPackages } from "../../src/core/packages.ts";
 import { show } from "../../src/core/show.ts";
+import { slicer } from "../../src/core/steps.ts";
 import { BodyReader } from "./body.ts";
 import { checkHost, checkOrigin, checkType, type Guests } from "./guard.ts";
 import type { App, Context, Cors, HonoPackage, Streaming } from "./hono.ts";
+import { jsonSteps } from "./json_steps.ts";
 import { Problem } from "./problem.ts";
 import { problemOf, type Service, type Work } from "./service.ts";
 
@@ -127,6 +129,11 @@ export async function createApp(service: Service, options: AppOptions): Promise<
     else signal.addEventListener("abort", leave, { once: true });
     return { controller, leave };
   };
+  const whole = async (c: Context, said: unknown, signal: AbortSignal): Promise<Response> => {
+    const text = await slicer.run(jsonSteps(said), signal);
+    c.header("Content-Type", "application/json");
+    return c.body(text);
+  };
   const answer = async (
     c: Context,
     read: (body: string, client: string, signal: AbortSignal) => Promise<Work>,
@@ -136,7 +143,9 @@ export async function createApp(service: Service, options: AppOptions): Promise<
     try {
       const body = await bodies.read(incoming);
       const work = await read(body, incoming.socket?.remoteAddress ?? "", controller.signal);
-      if (!work.asked.stream) return c.json(await service.whole(work, controller.signal) as object);
+      if (!work.asked.stream) {
+        return await whole(c, await service.whole(work, controller.signal), controller.signal);
+      }
       const ended = options.began();
       return streamSSE(c, async (stream) => {
         stream.onAbort(leave);
@@ -162,7 +171,7 @@ export async function createApp(service: Service, options: AppOptions): Promise<
   app.post("/v1/embeddings", async (c) => {
     checkType(c.req.header("Content-Type"));
     const { controller } = leaving(c), body = await bodies.read(incomingOf(c));
-    return c.json(await service.embeddings(body, controller.signal) as object);
+    return await whole(c, await service.embeddings(body, controller.signal), controller.signal);
   });
   app.notFound((c) =>
     refuse(c, new Problem(404, `there is no ${c.req.method} ${show(c.req.path).slice(1, -1)} here`))

@@ -20,7 +20,9 @@ import {
   type TokenPiece,
 } from "../../mod.ts";
 import { counted as amount, nounOf, show } from "../../src/core/show.ts";
-import { finish, slicer, turn } from "../../src/core/steps.ts";
+import { breather } from "../../src/core/breathe.ts";
+import { finish, slice, slicer } from "../../src/core/steps.ts";
+import { turn } from "../../src/core/turn.ts";
 import {
   chatLogprobs,
   completionLogprobs,
@@ -84,9 +86,6 @@ export interface Work {
 /** More characters than a token has, for what is said to be too long before it is encoded. */
 const longestToken = 256;
 
-/** Texts that enter the queue in one turn of the event loop. */
-const mostEntering = 16;
-
 /** Runs requests. */
 export class Service {
   readonly #options: ServiceOptions;
@@ -107,6 +106,19 @@ export class Service {
       maxBatch,
       ...(formatSeconds === undefined ? {} : { formatSeconds }),
     });
+  }
+
+  /** Makes two tokens of nothing much, so that the kernels of a step are there before somebody waits for them. */
+  async warm(signal: AbortSignal): Promise<void> {
+    const asked = { maxNewTokens: 2, doSample: true, seed: 0, eosTokenId: [], cachePrompt: false, signal };
+    try {
+      const { promptIds: [ids], options } = await this.#options.model.prepare([[0]], asked);
+      const steps = this.#batcher.submit(ids, options);
+      while (!(await steps.next()).done);
+    } catch (error) {
+      // What is wrong with the model is told to who asks it.
+      if (error instanceof CancelledError) throw error;
+    }
   }
 
   /** Texts at work and in the queue. */
@@ -216,7 +228,7 @@ export class Service {
       }
       for (const [index, ids] of promptIds.entries()) {
         // Between two texts, steps of others have their turn.
-        await new Promise<void>((resolve) => setTimeout(resolve));
+        await turn();
         if (signal.aborted) throw new CancelledError("the client has gone");
         using vector = await model.embed([ids], options);
         const embedding = vectorAs(await vector.data() as Float32Array, asked.isBase64);
@@ -375,11 +387,12 @@ export class Service {
   /** All texts of a request, in the queue. */
   async #enter(work: Work, signal: AbortSignal): Promise<AsyncGenerator<TokenPiece, GenerationResult>[]> {
     const { texts } = work, out: AsyncGenerator<TokenPiece, GenerationResult>[] = [];
+    const breathe = breather(slice.milliseconds);
     // Until they are there nobody else has their room.
     this.#reading += texts.length;
     try {
       for (const text of texts) {
-        if (out.length > 0 && out.length % mostEntering === 0) await turn();
+        await breathe();
         out.push(this.#pieces(text, work, signal));
         this.#reading--;
       }

@@ -9,6 +9,7 @@
  * @module
  */
 import { throwIfAborted } from "./errors.ts";
+import { turn } from "./turn.ts";
 
 /**
  * Work in steps: yields units done, returns what came of it.
@@ -42,11 +43,6 @@ export function finish<T>(steps: Steps<T>): T {
     const step = steps.next();
     if (step.done) return step.value;
   }
-}
-
-/** One turn of the event loop: timers, interrupts and connections are heard. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 interface Job {

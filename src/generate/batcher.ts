@@ -14,7 +14,8 @@
  */
 import { demandNoMore, demandNumbers } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
-import { slice, sliceFrom, turn } from "../core/steps.ts";
+import { sliceFrom } from "../core/steps.ts";
+import { turn } from "../core/turn.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
@@ -69,8 +70,8 @@ export const batcherOptions: OptionTable<BatcherOptions> = {
   prefillChunk: byDefault(512, whole(1)),
   formatSeconds: byDefault(Infinity, number({ from: 0 })),
 };
-/** Milliseconds after which the event loop has a turn between two rounds. */
-const longestTurn = 10;
+/** Milliseconds after which the event loop has a turn between two parts of a round, one of which may take several itself. */
+const longestTurn = 2;
 
 /** Units of work for a token that are little, as plain formats take; each further rank of formats takes four times as much. */
 const little = 200_000;
@@ -401,7 +402,7 @@ export class Batcher<C extends LanguageModelCache> {
       if (cache.length < cache.ids.length) return logits.dispose();
       const values = await readLogits(logits);
       await this.#breathe();
-      if (job.cache) this.#take(job, values);
+      await this.#take(job, values);
     } catch (error) {
       this.#end(job, error);
     }
@@ -454,20 +455,27 @@ export class Batcher<C extends LanguageModelCache> {
     await this.#breathe();
     const width = values.length / jobs.length;
     for (const [row, job] of jobs.entries()) {
-      // One that left meanwhile has no cache any more.
-      if (job.cache) this.#take(job, values.subarray(row * width, (row + 1) * width));
-      // Of a large vocabulary each text's choice takes a while.
-      await this.#breathe(slice.milliseconds);
+      await this.#take(job, values.subarray(row * width, (row + 1) * width));
     }
   }
 
-  /** Chooses a job's next token. What goes wrong in its own functions is its own affair. */
-  #take(job: Job<C>, logits: Float32Array): void {
+  /**
+   * Chooses a job's next token, which takes a while of a large vocabulary: others have their turn meanwhile. What goes wrong in
+   * its own functions is its own affair.
+   */
+  async #take(job: Job<C>, logits: Float32Array): Promise<void> {
     const { sequence, cache } = job;
+    // One that left meanwhile has no cache any more.
     if (!sequence || !cache) return;
     try {
       if (!sequence.isDue()) return this.#end(job, null);
-      const { id, details } = sequence.choose(logits), now = performance.now();
+      const steps = sequence.chooseSteps(logits);
+      let step = steps.next();
+      for (; !step.done; step = steps.next()) {
+        await this.#breathe();
+        if (!job.cache) return;
+      }
+      const { id, details } = step.value, now = performance.now();
       cache.ids.push(id);
       job.steps.push({ id, milliseconds: now - job.started, ...(details ? { details } : {}) });
       job.started = now;

@@ -58,19 +58,20 @@ export function generationDefaults(json: unknown, where = "generation_config.jso
 }
 
 /**
- * Names in a `generation_config.json` that are no fields of it, and what to do about each: options of a call, fields in another
- * spelling, and slips, of which Hugging Face says nothing. Other names are notes of other programs.
+ * Names in a `generation_config.json` that are no fields of it, as Hugging Face would warn of them, and what to do about each:
+ * options of a call, fields in another spelling, slips; undefined for what nobody knows. Names that begin with `_` are notes of
+ * other programs.
  */
-export function strangersIn(json: unknown): [name: string, advice: string][] {
+export function strangersIn(json: unknown): [name: string, advice: string | undefined][] {
   if (typeof json !== "object" || json === null) return [];
   const known = [fields, aliases, refused, unfelt].flatMap((table) => Object.keys(table))
     .concat(silentFields);
-  return Object.entries(json).flatMap(([name, value]): [string, string][] => {
+  return Object.entries(json).flatMap(([name, value]): [string, string | undefined][] => {
     const plain = camel(name), isOwn = known.includes(plain) && snake(plain) === name;
-    if (isOwn || value === null) return [];
+    if (isOwn || value === null || name.startsWith("_")) return [];
     if (callerNames.includes(plain)) return [[name, "it is an option of a call"]];
     const meant = known.includes(plain) ? plain : nearest(plain, known);
-    return meant === undefined ? [] : [[name, `did you mean "${snake(meant)}"?`]];
+    return [[name, meant === undefined ? undefined : `did you mean "${snake(meant)}"?`]];
   });
 }
 

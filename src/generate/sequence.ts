@@ -9,7 +9,7 @@ import { defaultGenerator } from "../ops/mod.ts";
 import { OptionError } from "../core/errors.ts";
 import type { Follower } from "./constraint/format.ts";
 import { detailsOf } from "./details.ts";
-import type { Allowance } from "../core/steps.ts";
+import { type Allowance, finish, type Steps } from "../core/steps.ts";
 import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
 import { probabilities } from "./processors/warpers.ts";
@@ -143,17 +143,25 @@ export class Sequence {
     if (seed === after.seed && offset === after.offset) this.#random.setState(before);
   }
 
-  /** Changes logits to those that are chosen from; gives what is told of a token, where it is asked for. */
-  #process(logits: Float32Array): ((id: number) => TokenDetails) | null {
-    const { logprobs, outputLogits, outputScores, removeInvalidValues } = this.#options;
+  /**
+   * Changes logits to those that are chosen from; gives what is told of a token, where it is asked for. A step is what one
+   * processor does, or a pass over the vocabulary.
+   */
+  *#process(logits: Float32Array): Steps<((id: number) => TokenDetails) | null> {
+    const { logprobs, outputLogits, outputScores, removeInvalidValues } = this.#options, { length } = logits;
     if (!removeInvalidValues) demandNumbers(logits, this.made);
     if (this.#processors.length > 0) {
       if (this.#raw.length !== logits.length) this.#raw = new Float32Array(logits.length);
       this.#raw.set(logits);
     }
+    yield length;
     const known = logprobs === undefined ? null : detailsOf(logits, logprobs);
     if (outputLogits) this.#logits.push(logits.slice());
-    for (const process of this.#processors) process(this.text, logits);
+    for (const process of this.#processors) {
+      yield length;
+      process(this.text, logits);
+    }
+    yield length;
     if (outputScores) this.#scores.push(logits.slice());
     return known;
   }
@@ -181,7 +189,13 @@ export class Sequence {
 
   /** The next token, of logits that may be changed. */
   choose(logits: Float32Array): { id: number; details: TokenDetails | undefined } {
-    const known = this.#process(logits), best = this.#best(logits);
+    return finish(this.chooseSteps(logits));
+  }
+
+  /** The same in steps, none of which is more than one processor's work. */
+  *chooseSteps(logits: Float32Array): Steps<{ id: number; details: TokenDetails | undefined }> {
+    const known = yield* this.#process(logits), best = this.#best(logits);
+    if (this.#options.doSample) yield logits.length;
     const id = this.#options.doSample ? sample(logits, this.#random, best) : best;
     return { id, details: known?.(id) };
   }
@@ -191,7 +205,9 @@ export class Sequence {
     logits: Float32Array,
     count: number,
   ): { ids: number[]; chances: number[]; details: ((id: number) => TokenDetails) | null } {
-    const details = this.#process(logits), ids = [this.#best(logits)], chances = probabilities(logits);
+    const details = finish(this.#process(logits)),
+      ids = [this.#best(logits)],
+      chances = probabilities(logits);
     const rest = Array.from(logits.keys()).filter((id) => id !== ids[0] && logits[id] > -Infinity);
     ids.push(...rest.sort((a, b) => logits[b] - logits[a] || a - b).slice(0, count - 1));
     return { ids, chances: ids.map((id) => chances[id]), details };
@@ -203,7 +219,7 @@ export class Sequence {
    */
   verify(logits: Float32Array, guess: number): { id: number; details: TokenDetails | undefined } {
     if (!this.#options.doSample) return this.choose(logits);
-    const known = this.#process(logits), best = this.#best(logits);
+    const known = finish(this.#process(logits)), best = this.#best(logits);
     let id = guess;
     if (this.#random.uniform() >= probabilities(logits)[guess]) {
       logits[guess] = -Infinity;

@@ -50,8 +50,10 @@ export class StopFilter {
   #partial(text: string): number {
     let longest = 0;
     for (const stop of this.#stops) {
-      for (let n = Math.min(stop.length - 1, text.length); n > longest; n--) {
-        if (text.endsWith(stop.slice(0, n))) longest = n;
+      // A stop text may be long: only where its first character stands is it looked for.
+      let at = text.indexOf(stop[0], Math.max(0, text.length - stop.length + 1));
+      for (; at >= 0 && text.length - at > longest; at = text.indexOf(stop[0], at + 1)) {
+        if (stop.startsWith(text.slice(at))) longest = text.length - at;
       }
     }
     return longest;

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
-import { counted, show } from "../core/show.ts";
+import { counted, listed, show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
 import { asInFile, generationDefaults, idleFields, strangersIn } from "../generate/generation_config.ts";
@@ -45,8 +45,25 @@ export async function generationOf(
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(error.message, { cause: error });
   }
-  for (const [name, advice] of json === null ? [] : strangersIn(json)) {
-    warn(`${where}: there is no field "${name}", so it is passed over; ${advice}`);
+  const strangers = json === null ? [] : strangersIn(json);
+  for (const [name, advice] of strangers) {
+    if (advice === undefined) continue;
+    warn(`${where}: there is no field ${show(name)}, so it is passed over; ${advice}`);
+  }
+  const others = strangers.flatMap(([name, advice]) => advice === undefined ? [show(name)] : []);
+  if (others.length > 0) {
+    warn(
+      `${where}: ${
+        others.length === 1
+          ? `there is no field ${others[0]}, so it is`
+          : `there are no fields ${listed(others)}, so they are`
+      } passed over`,
+    );
+  }
+  const { cache_config: bits } = (json ?? {}) as { cache_config?: unknown };
+  // Of few bits alone is it heard by Hugging Face, too, and that is refused.
+  if (typeof bits === "object" && bits !== null && Object.keys(bits).length > 0) {
+    warn(`${where}: cache_config has no effect; say how keys and values are stored as cacheDType`);
   }
   const all = { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
   for (const sentence of idleFields(all, vocabSize)) warn(`${where}: ${sentence}`);

@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { breather } from "../core/breathe.ts";
 import { OptionError, throwIfAborted } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -84,11 +85,7 @@ export async function trainBpeAsync(
 ): Promise<TrainedBpe> {
   const trainer = new BpeTrainer(options);
   for await (const text of texts) trainer.count(text);
-  for (let rested = performance.now(); trainer.mergeSome();) {
-    if (performance.now() - rested < 50) continue;
-    await new Promise((resolve) => setTimeout(resolve));
-    rested = performance.now();
-  }
+  for (const breathe = breather(); trainer.mergeSome();) await breathe();
   return trainer.parts();
 }
 

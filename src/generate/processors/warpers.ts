@@ -36,8 +36,10 @@ export function topK(k: number, keep = 1): LogitsProcessor {
   };
 }
 
-/** The k-th largest number of `values`, by a heap of the k largest so far. */
+/** The k-th largest number of `values`, by a heap of the k largest so far, or of the smallest where these are fewer. */
 function kthLargest(values: Float32Array, k: number): number {
+  const others = values.length - k + 1;
+  if (others < k) return -kthLargest(values.map((v) => -v), others);
   const heap = values.slice(0, k).sort();
   for (let i = k; i < values.length; i++) {
     const v = values[i];
@@ -188,12 +190,14 @@ function entropyOf(chance: Float64Array): number {
  */
 export function typicalP(mass: number, keep = 1): LogitsProcessor {
   return (_ids, logits) => {
-    // Logarithms of a large vocabulary are what takes longest: each is taken once.
     const chance = probabilities(logits), distance = new Float64Array(chance.length);
-    let entropy = 0;
+    // Logarithms of a large vocabulary would take longest: that of one token tells those of all.
+    let best = 0, entropy = 0;
+    for (let i = 0; i < chance.length; i++) if (chance[i] > chance[best]) best = i;
+    const shift = logits[best] - Math.log(chance[best]);
     for (let i = 0; i < chance.length; i++) {
       const p = chance[i];
-      distance[i] = p > 0 ? -Math.log(p) : Infinity;
+      distance[i] = p > 0 ? shift - logits[i] : Infinity;
       if (p > 0) entropy += p * distance[i];
     }
     for (let i = 0; i < distance.length; i++) distance[i] = Math.abs(distance[i] - entropy);
