@@ -106,8 +106,8 @@ export interface Usage {
 
 /** A command; `--json`, `--verbose` and `--help` are every command's. */
 export interface Command extends Usage {
-  /** Whether it may be one of several ranks, which end together. */
-  readonly ranks?: boolean;
+  /** Whether it may be one of several ranks, which end together; "launched": asked only where a launcher started it. */
+  readonly ranks?: boolean | "launched";
   /** Does it; resolves to the exit status (0 when it gives none). */
   run(values: Values, positionals: readonly string[]): Promise<number | void>;
 }
@@ -179,6 +179,16 @@ function demandOnce(tokens: readonly Token[], options: Options): void {
   }
 }
 
+/** Which option was probably meant by one that there is not. */
+function guessOf(unknown: string, options: Options): string {
+  const word = unknown.replace(/^-+/, ""), names = Object.keys(options);
+  if (word.length > 1) return hint(word, names, flagOf);
+  const short = names.find((name) => options[name].short === word);
+  if (short !== undefined) return `; did you mean -${word}, ${flagOf(short)}?`;
+  const [one, ...others] = names.filter((name) => name.startsWith(word));
+  return one !== undefined && others.length === 0 ? `; did you mean ${flagOf(one)}?` : "";
+}
+
 /** Reads the arguments behind a command's name. @throws {UsageError} saying what is wrong and what is close to it. */
 export function parse(
   command: Usage,
@@ -203,15 +213,21 @@ export function parse(
       tokens: true,
     });
   } catch (error) {
-    const code = (error as { code?: string }).code;
-    const unknown = /'(-[^']+)'/.exec(String((error as Error).message))?.[1];
+    const code = (error as { code?: string }).code, message = String((error as Error).message);
+    const unknown = /'(-[^']+)'/.exec(message)?.[1].split("=")[0];
     if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && unknown) {
-      const guess = unknown.startsWith("--")
-        ? hint(unknown.slice(2).split("=")[0], Object.keys(options), flagOf)
-        : "";
-      throw new UsageError(`${command.name} has no option ${unknown.split("=")[0]}${guess}`);
+      throw new UsageError(`${command.name} has no option ${unknown}${guessOf(unknown, options)}`);
     }
-    throw new UsageError((error as Error).message.split(". ")[0]);
+    const [, name = ""] = /--([\w-]+)/.exec(message) ?? [];
+    if (code !== "ERR_PARSE_ARGS_INVALID_OPTION_VALUE" || !Object.hasOwn(options, name)) {
+      throw new UsageError(message.split(". ")[0]);
+    }
+    const { value } = options[name];
+    throw new UsageError(
+      value === undefined
+        ? `--${name} takes no value; leave it away`
+        : `--${name} needs a value: --${name} ${value}, or --${name}=${value} where that begins with a dash`,
+    );
   }
   demandOnce(parsed.tokens, options);
   const values: Record<string, unknown> = {};
@@ -261,17 +277,17 @@ export function inFlags(message: string, { name: command, options, calls = {} }:
     const flag = Object.keys(options).find((flag) => before === `${named(flag)}: `);
     return flag === undefined ? `${command}: ` : `${command}: ${flagOf(flag)}: `;
   });
-  return Object.keys(options).reduce((text, flag) => {
+  const flagged = Object.keys(options).reduce((text, flag) => {
     const name = named(flag);
     // A name of one word may be a word of the sentence, too: it is an option where something is said of it.
-    const place = /[A-Z]/.test(name)
-      ? `${name}\\b`
-      : `${name}(?=: [\\d.]| (?:is|acts|names|has no effect)\\b)`;
+    const place = /[A-Z]/.test(name) ? `${name}\\b` : `${name}(?=: [\\d.]| (?:is|acts|names|has)\\b)`;
     return text.replace(
       new RegExp(`(?<![\\w-])${place}(: (?=[\\d.]))?`, "g"),
       (_, colon) => `${flagOf(flag)}${colon ? " " : ""}`,
     );
   }, said);
+  // Where an option of a function has a flag of its own, as `targets` of `lora`, that one is meant.
+  return flagged.replace(/^(\S+: )--[\w-]+: (?=--[\w-]+ )/, "$1");
 }
 
 /** What the library tells a program to set, as what the command is given. */
@@ -346,9 +362,15 @@ export function helpOf({ value, kind, help }: Option): string {
     : `${help}; ${value} is ${choices.join(", ").replace(/, (?=[^,]*$)/, " or ")}`;
 }
 
+/** The options that a command's help names: all but --json where that is always refused. */
+export function optionsOf(command: Usage, program: Program = ferrotype): [name: string, option: Option][] {
+  return Object.entries({ ...command.options, ...program.options })
+    .filter(([name]) => name !== "json" || command.noJson === undefined);
+}
+
 /** The help text of one command. */
 export function help(command: Usage, program: Program = ferrotype): string {
-  const rows = Object.entries({ ...command.options, ...program.options }).map(
+  const rows = optionsOf(command, program).map(
     ([name, o]): [string, string] => {
       const short = o.short ? `-${o.short}, ` : "    ";
       return [`  ${short}--${name}${o.value ? ` ${o.value}` : ""}`, helpOf(o)];

@@ -5,7 +5,9 @@
  */
 import type { GenerateOptions } from "../mod.ts";
 import { generateOptions } from "../src/generate/given.ts";
+import { resolveOptions } from "../src/generate/options.ts";
 import type { Option, Options, Values } from "./command.ts";
+import { note } from "./output.ts";
 
 /** `max-new-tokens` of `maxNewTokens`. */
 function flagName(option: string): string {
@@ -72,4 +74,13 @@ export function readGeneration(values: Values): GenerateOptions {
   }
   if (values.has("stop")) options.stop = values.texts("stop");
   return options as GenerateOptions;
+}
+
+/** Says that a model's own file asks for several texts, where another says how many there are: `because` says who. */
+export async function noteSeveral(own: GenerateOptions, because: string): Promise<void> {
+  const { numReturnSequences } = resolveOptions({}, own);
+  if (numReturnSequences === 1) return;
+  await note(
+    `num_return_sequences ${numReturnSequences} of the model's generation_config.json has no effect because ${because}`,
+  );
 }

@@ -9,8 +9,9 @@
  */
 import { argv, exit } from "node:process";
 import type { distributed } from "../mod.ts";
-import { CancelledError, DeviceError, FormatError, OptionError } from "../src/core/errors.ts";
+import { CancelledError, DeviceError, DTypeError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
+import { findLauncher } from "../src/platform/mpi_launcher.ts";
 import {
   abandonAll,
   cacheCompiledCode,
@@ -63,13 +64,24 @@ async function find(args: readonly string[]): Promise<{ command: Command; words:
   }
   const names = [...loaders.keys()], family = names.filter((name) => name.startsWith(`${args[0]} `));
   if (family.length) throw new UsageError(`"${args[0]}" needs one of: ${family.join(", ")}`);
-  throw new UsageError(`there is no command "${args[0]}"${hint(args[0], names)}`);
+  const guess = /^-*v(ersion)?$/i.test(args[0])
+    ? "; did you mean --version?"
+    : hint(args[0], [...names, "--help", "--version"]);
+  const what = args[0].startsWith("-") ? "option" : "command";
+  throw new UsageError(`there is no ${what} "${args[0]}"${guess}`);
+}
+
+/** @throws {UsageError} for what stands behind the first argument and says nothing there; --verbose says more anywhere. */
+function demandAlone([first, ...rest]: readonly string[], ...besides: readonly string[]): void {
+  const odd = rest.find((arg) => !["--verbose", "--help", "-h", ...besides].includes(arg));
+  if (odd !== undefined) throw new UsageError(`${first} stands alone; leave ${odd} out`);
 }
 
 /** Runs the command line and gives the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   const verbose = args.includes("--verbose");
-  if (args[0] === "help" && args.length > 1) return await main([...args.slice(1), "--help"]);
+  const isHelp = ["--help", "-h", "help"].includes(args[0]);
+  if (isHelp && args.length > 1 && !args[1].startsWith("-")) return await main([...args.slice(1), "--help"]);
   // Commands that have something to finish listen themselves.
   const remove = onUnheard(() => void interrupted().finally(stop));
   let ranks: Ranks = null;
@@ -79,12 +91,14 @@ export async function main(args: readonly string[]): Promise<number> {
       await note(await overview());
       return 2;
     }
-    if (["--help", "-h", "help"].includes(args[0])) {
+    if (isHelp) {
       if (args.includes("--json")) throw new UsageError(jsonHelp);
+      demandAlone(args);
       await print(await overview());
       return 0;
     }
     if (args[0] === "--version") {
+      demandAlone(args, "--json");
       await (args.includes("--json") ? printJson({ version }) : print(version));
       return 0;
     }
@@ -103,9 +117,12 @@ export async function main(args: readonly string[]): Promise<number> {
       await print(help(command));
       return 0;
     }
-    if (command.ranks) ranks = (await import("../mod.ts")).distributed;
+    if (command.ranks === true || (command.ranks && findLauncher() !== null)) {
+      ranks = (await import("../mod.ts")).distributed;
+    }
     const status = await command.run(values, positionals).catch((error) => {
-      if (error instanceof OptionError || (error instanceof FormatError && isInner(error.message))) {
+      const isOurs = error instanceof OptionError || error instanceof DTypeError;
+      if (isOurs || (error instanceof FormatError && isInner(error.message))) {
         error.message = inFlags(error.message, command);
       }
       if (error instanceof DeviceError) {

@@ -14,6 +14,7 @@ import {
   setMaxMemory,
   setThreads,
 } from "../src/runtime/speaking.ts";
+import type { Distributed } from "../src/distributed/distributed.ts";
 import { note } from "./output.ts";
 import { DownloadBar } from "./download_bar.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
@@ -89,10 +90,11 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
   return device;
 }
 
-/** Loads the model that the options name. */
+/** Loads the model that the options name, its layers split over the ranks where there are several. */
 export async function loadModel(
   values: Values,
   signal?: AbortSignal,
+  ranks?: Distributed,
 ): Promise<{ model: CausalLM; name: string; device: DeviceName; loadMs: number }> {
   const auto = values.text("device") === "auto", threads = values.number("threads");
   const most = values.number("max-memory");
@@ -105,7 +107,8 @@ export async function loadModel(
     device,
     ...(values.has("dtype") ? { dtype: values.text("dtype") as DType } : {}),
     ...(signal ? { signal } : {}),
-    onWarning: (message) => void note(message),
+    ...(ranks ? { distributed: ranks } : {}),
+    onWarning: (message) => void (ranks && ranks.rank > 0 ? null : note(message)),
     onProgress({ phase, file = "", loaded, total }) {
       if (phase === "download") bar.show({ file, loaded, total });
     },

@@ -62,6 +62,15 @@ function scheduleFor(settings: RunSettings): optim.Schedule {
   return (at) => at < warmup ? rising(at) : falling(Math.min(at - warmup, left));
 }
 
+/** The optimizer of a run. */
+export function optimizerOf(model: CausalLM, settings: RunSettings): optim.Optimizer {
+  return optimizerFor(model, settings.optimizer, {
+    ...settings,
+    weightDecay: settings["weight-decay"],
+    stateBits: settings["optimizer-bits"],
+  });
+}
+
 /** How ranks share the work of a call. */
 export interface Sharing {
   zero: 0 | 1 | 2 | undefined;
@@ -262,11 +271,7 @@ export class TrainingRun {
     return new Trainer<unknown>({
       model,
       data: material.data(),
-      optimizer: optimizerFor(model, s.optimizer, {
-        ...s,
-        weightDecay: s["weight-decay"],
-        stateBits: s["optimizer-bits"],
-      }),
+      optimizer: optimizerOf(model, s),
       schedule: scheduleFor(s),
       loss: (batch) => material.loss(batch),
       steps: s.steps,

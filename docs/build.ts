@@ -2,8 +2,9 @@
  * The documentation site, from what the repository says anyway: `deno task docs` writes `docs/site`.
  *
  * Every Markdown file here becomes a page, and so does every file of the repository that one of them links to (a
- * lesson's source, a table of results); `deno doc --html` makes the reference from the comments of `mod.ts`. Links are
- * those of the files, so what works in the repository works in the site; one that leads nowhere stops the build.
+ * lesson's source, a table of results); `deno doc --html` makes the reference from the comments of `mod.ts`, and a page here
+ * lists its names by their categories. Links are those of the files, so what works in the repository works in the site; one
+ * that leads nowhere stops the build.
  *
  * @module
  */
@@ -12,6 +13,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { dirname, join, posix } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { type Declaration, publicDeclarations } from "../tests/_face.ts";
 import { ensurePackages } from "../tests/_install.ts";
 import { findRuntimes, runtimeKinds } from "../tests/_runtimes.ts";
 import { readTask } from "../tools/task.ts";
@@ -72,7 +74,7 @@ function page(file: string, title: string, body: string): string {
 <nav aria-label="Contents">
 <p><a href="${to("index.html")}">ferrotype</a></p>
 ${lists.join("\n")}
-<h2>Reference</h2><ul><li><a href="${to("api/index.html")}">Every name</a></li></ul>
+<h2>Reference</h2><ul><li><a href="${to("reference.html")}">Every name</a></li></ul>
 </nav>
 <main>
 ${body}
@@ -147,6 +149,40 @@ function writeSource(folder: string, file: string): void {
   write(folder, file, file, `<h1>${escape(file)}</h1>\n<pre><code>${escape(text)}</code></pre>`);
 }
 
+/** The first sentence of a comment as HTML, without links to what stands elsewhere. */
+function summaryOf({ jsDoc }: Declaration): string {
+  const [first] = (jsDoc?.doc ?? "").split(/\n\n|(?<=\.)\s/),
+    plain = first.replaceAll(/\{@link (\S+?)\}/g, "`$1`");
+  return escape(plain).replaceAll(/`([^`]*)`/g, "<code>$1</code>");
+}
+
+/** Writes `folder`/reference.html: every name of mod.ts by its category, with a line about it, and gives their number. */
+export function writeReference(folder: string, deno: string): number {
+  const categories = new Map<string, Map<string, string>>();
+  for (const [name, one] of publicDeclarations("mod.ts", deno)) {
+    const category = one.jsDoc?.tags?.find(({ kind }) => kind === "category")?.doc?.trim() ?? "Other";
+    const names = categories.get(category) ?? new Map<string, string>();
+    // Of overloads, the first.
+    if (!names.has(name)) names.set(name, summaryOf(one));
+    categories.set(category, names);
+  }
+  const sorted = [...categories].sort(([a], [b]) => a < b ? -1 : 1);
+  const anchor = (category: string): string => category.toLowerCase().replaceAll(/\W+/g, "-");
+  const rows = (names: Map<string, string>): string =>
+    [...names].sort(([a], [b]) => a.localeCompare(b)).map(([name, text]) =>
+      `<dt><a href="api/~/${name}.html"><code>${escape(name)}</code></a></dt><dd>${text}</dd>`
+    ).join("\n");
+  const body = [
+    "<h1>Every name</h1>",
+    `<p>${sorted.map(([name]) => `<a href="#${anchor(name)}">${escape(name)}</a>`).join(" · ")}</p>`,
+    ...sorted.map(([name, names]) =>
+      `<h2 id="${anchor(name)}">${escape(name)}</h2>\n<dl>\n${rows(names)}\n</dl>`
+    ),
+  ].join("\n");
+  writeFileSync(join(folder, "reference.html"), page("reference.md", "Every name", body));
+  return [...categories.values()].reduce((sum, names) => sum + names.size, 0);
+}
+
 /**
  * Makes the reference in `folder`/api refer to sources by pages of the site: `deno doc` names the files of the disk that it
  * read, which nobody else has.
@@ -164,7 +200,14 @@ export function linkSources(folder: string): void {
       sources.add(source);
       return whole.replace(href, posix.relative(from, addressOf(source)) + anchor);
     });
-    if (linked !== text) writeFileSync(path, linked);
+    // Where one imports from, and the way back to the names by category.
+    const home = posix.relative(from, "reference.html");
+    const told = linked.replaceAll("from &quot;.&quot;", "from &quot;@ferrotype/ferrotype&quot;")
+      .replaceAll(
+        /<a href="[^"]*" class="contextLink">(ferrotype|default)<\/a>/g,
+        `<a href="${home}" class="contextLink">$1</a>`,
+      );
+    if (told !== text) writeFileSync(path, told);
   }
   for (const source of sources) writeSource(folder, source);
 }
@@ -192,5 +235,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { status } = spawnSync(deno.path, words, { cwd: repository, stdio: ["ignore", "ignore", "inherit"] });
   if (status !== 0) process.exit(1);
   linkSources(site);
-  console.log(`${pages} pages and the reference are in docs/site; open docs/site/index.html`);
+  const names = writeReference(site, deno.path);
+  console.log(
+    `${pages} pages and the reference of ${names} names are in docs/site; open docs/site/index.html`,
+  );
 }

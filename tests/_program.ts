@@ -24,7 +24,10 @@ function place(): string {
     const cache = join(repository, "node_modules/.cache");
     mkdirSync(cache, { recursive: true });
     own = mkdtempSync(join(cache, "ferrotype-programs-"));
-    process.on("exit", () => rmSync(own, { recursive: true, force: true }));
+    const remove = () => rmSync(own, { recursive: true, force: true });
+    process.on("exit", remove);
+    // Deno's tests end without that.
+    globalThis.addEventListener?.("unload", remove);
   }
   return own;
 }

@@ -424,6 +424,21 @@ describe("arguments of the public face", () => {
       const error = await assertRejects(() => model.complete([1], { [name]: true } as never), FerrotypeError);
       assertMatch(error.message, new RegExp(`^complete: ${name} has no effect .*use completion$`));
     }
+    for (const logprobs of [0, 1000]) {
+      await assertRejects(
+        () => model.complete([1], { logprobs }),
+        FerrotypeError,
+        "or hear them with onToken",
+      );
+      await assertRejects(() => model.chat([], { logprobs }), FerrotypeError);
+    }
+    for (const [name, value] of [["outputScores", true], ["outputLogits", true], ["logprobs", 2]]) {
+      const error = await outcome(() => model.generateIds([1], { [name as string]: value } as never));
+      assertMatch(String(error), new RegExp(`generateIds: ${name} has no effect .*use completion or stream`));
+    }
+    const heard: number[] = [], onToken = (_: number, more?: ft.TokenDetails) => heard.push(more!.top.length);
+    await model.complete([1], { maxNewTokens: 2, logprobs: 3, onToken });
+    assertEquals(heard, [3, 3]);
     assert((await model.completion([1], { maxNewTokens: 1, outputLogits: true })).logits?.length === 1);
   });
 });

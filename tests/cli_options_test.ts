@@ -67,7 +67,12 @@ describe("arguments", () => {
     wrong(["--cuont", "3"], /sample has no option --cuont; did you mean --count\?/);
     wrong(["--cuont=3"], /no option --cuont;/);
     wrong(["-x"], /no option -x/);
-    wrong(["-n"], /argument missing/);
+    wrong(["-n"], /^--count needs a value: --count N, or --count=N where that begins with a dash$/);
+    wrong(["--stop", "-x"], /^--stop needs a value/);
+    // One letter of the short form, or the first of one option alone.
+    wrong(["--n", "3"], /no option --n; did you mean -n, --count\?/);
+    wrong(["-q"], /no option -q; did you mean --quiet\?/);
+    wrong(["--cnt", "3"], /did you mean --count\?/);
     wrong(["-n", "a"], /--count is a whole number from 0 to 9, not "a"/);
     wrong(["-n", "10"], /from 0 to 9, not "10"/);
     wrong(["--count", "-1"], /from 0 to 9, not "-1"/);
@@ -75,14 +80,15 @@ describe("arguments", () => {
     wrong(["-n", ""], /whole number/);
     wrong(["--rate", "Infinity"], /--rate is a number, not "Infinity"/);
     wrong(["--kind", "three"], /--kind is "one" or "two", not "three"/);
-    wrong(["--quiet=1"], /does not take an argument/);
+    wrong(["--quiet=1"], /^--quiet takes no value; leave it away$/);
     wrong(["a", "b"], /usage: ferrotype sample \[TEXT\]; found "a" "b"/);
   });
 });
 
 describe("what the library says of its options", () => {
   const flags = { "num-beams": {}, "cache-dtype": {}, "seed": {}, "stop": {}, "temperature": {} };
-  const command = { ...sample, options: flags as unknown as Command["options"] };
+  const more = { "lora": {}, "lora-targets": {} }, calls = { "lora-targets": "targets" };
+  const command = { ...sample, options: { ...flags, ...more } as unknown as Command["options"], calls };
 
   it("is said of the command's flags", () => {
     for (
@@ -105,6 +111,12 @@ describe("what the library says of its options", () => {
         ["numBeams: 3 rows are too few", "sample: --num-beams: 3 rows are too few"],
         ['stop: "a" is none', 'sample: --stop: "a" is none'],
         ["randomSeed is 3", "randomSeed is 3"],
+        // An option of a function called as a flag is, and a word that the library calls otherwise.
+        [
+          'lora: targets has "q", which no layer is called',
+          'sample: --lora-targets has "q", which no layer is called',
+        ],
+        ["lora: the model has no layers", "sample: --lora: the model has no layers"],
       ]
     ) assertStrictEquals(inFlags(library, command), expected);
   });
@@ -194,7 +206,9 @@ describe("help", () => {
           assertMatch(line, new RegExp(`(?<![\\w-])${choice}(?![\\w-])`), `${command.name} --${name}`);
         }
       }
-      assert(text.includes("--json") && text.includes("--verbose") && text.includes("--help"));
+      // What is always refused is not offered.
+      assertStrictEquals(/^ +--json\b/m.test(text), command.noJson === undefined, command.name);
+      assert(text.includes("--verbose") && text.includes("--help"));
       assert(
         parse(command, ["--help"]).values.flag("help"),
         `${command.name} --help needs no other argument`,
@@ -223,6 +237,23 @@ describe("help", () => {
       assertStrictEquals((await call([family, "trian", "--help"])).code, 2);
     }
     assertMatch(await output(["tabular", "help", "train"]), /^ferrotype tabular train CSV/);
+  });
+
+  it("and the version stand alone, and are found by other names", async () => {
+    for (const args of [["-v"], ["-V"], ["version"], ["--vers"]]) {
+      await fails(2, args, /there is no (command|option) ".*"; did you mean "?--version"?\?/);
+    }
+    assertStrictEquals(await output(["--help", "chat"]), await output(["chat", "--help"]));
+    for (const args of [["help", "--json"], ["--help", "--json"], ["-h", "--json"]]) {
+      await fails(2, args, /--json has no effect because --help is text/);
+    }
+    await fails(2, ["--help", "--foo"], /--help stands alone; leave --foo out/);
+    await fails(2, ["--version", "generate"], /--version stands alone; leave generate out/);
+    for (const shell of ["bash", "fish"]) {
+      const script = await output(["completions", shell]),
+        chat = script.split("\n").filter((line) => /chat/.test(line));
+      assert(chat.some((line) => /verbose/.test(line)) && !chat.some((line) => /json/.test(line)), shell);
+    }
   });
 
   it("and the package agree on the version", () => {

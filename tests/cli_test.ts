@@ -166,6 +166,20 @@ describe("ferrotype generate", () => {
     assertStrictEquals(stopped.text, free.text.slice(0, free.text.indexOf(stop)));
   });
 
+  it("gives as many texts as the model's own file asks for, unless it is told", async () => {
+    await inFolder(async (folder) => {
+      cpSync(tinyFolder, folder, { recursive: true });
+      const own = { num_beams: 3, num_return_sequences: 2, max_new_tokens: 4 };
+      writeFileSync(join(folder, "generation_config.json"), JSON.stringify(own));
+      const call = ["generate", "The", "--model", folder, "--json"];
+      const { sequences } = await json<{ sequences: unknown[] }>(call);
+      assertStrictEquals(sequences.length, 2);
+      for (const more of [["--num-return-sequences", "1"], ["--num-beams", "1"]]) {
+        assert(!("sequences" in await json<object>([...call, ...more])), more.join(" "));
+      }
+    });
+  });
+
   it("refuses what makes no sense, and then prints nothing else", async () => {
     await fails(2, ["generate", "a", "--prompt-ids", "1", ...tiny], /not both/);
     await fails(
@@ -182,6 +196,12 @@ describe("ferrotype generate", () => {
     await fails(1, ["generate", "a ".repeat(80), ...tiny], /the model takes 64; shorten it/);
     await fails(1, ["generate", "--prompt-ids", "512", ...tiny], /512 is outside the vocabulary of 512/);
     await fails(1, ["generate", "a", "--model", "/no/such/model"], /neither a folder here nor a repository/);
+    const file = join(repository, "README.md");
+    await fails(
+      1,
+      ["generate", "a", "--model", file],
+      /README\.md" is a file, expected a folder with config\.json/,
+    );
   });
 
   it("ends quietly when nobody reads any more", async () => {

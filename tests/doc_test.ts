@@ -1,8 +1,8 @@
 /**
  * The examples in the README, in the documentation and in the comments of the sources run, and links lead somewhere.
  *
- * A block with imports runs as it stands. A block without them is a fragment: it gets whatever it names of `mod.ts`,
- * and from the table below what it takes for granted. A fragment that names anything else fails here.
+ * A block with imports, and any of a page, runs as it stands. A comment's block without them is a fragment: it gets whatever
+ * it names of `mod.ts`, and from the table below what it takes for granted. A fragment that names anything else fails here.
  */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import {
@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { buildSite, linkSources } from "../docs/build.ts";
+import { buildSite, linkSources, writeReference } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { familyNames } from "../src/models/registry.ts";
 import { repository } from "./_data.ts";
@@ -98,7 +98,8 @@ function moduleOf(block: Block): string {
   const { file } = block;
   const code = block.code.replaceAll(claim, "await globalThis.claim($1, $2);");
   const library = pathToFileURL(join(repository, "mod.ts")).href;
-  if (/^import /m.test(code)) {
+  // What a page shows is copied from there, and is whole.
+  if (/^import /m.test(code) || file.endsWith(".md")) {
     const near = pathToFileURL(`${dirname(join(repository, file))}/`).href;
     return code.replaceAll('"@ferrotype/ferrotype"', `"${library}"`).replaceAll('from "./', `from "${near}`);
   }
@@ -193,6 +194,10 @@ describe("the documentation", () => {
       linkSources(folder);
       const [, link] = /href="([^"]*)"/.exec(readFileSync(join(folder, "api/~/Shape.html"), "utf8"))!;
       assertMatch(readFileSync(join(folder, "api/~", link), "utf8"), /export type Shape/);
+      if (!("Deno" in globalThis)) return;
+      assert(writeReference(folder, process.execPath) > 600);
+      const reference = readFileSync(join(folder, "reference.html"), "utf8");
+      assertMatch(reference, /<h2 id="losses">Losses<\/h2>[^]*<a href="api\/~\/crossEntropy.html">/);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -106,8 +106,8 @@ describe("products of rows with matrices that they choose", () => {
         const w = await numbers(weight), given = await numbers(x);
         using out = noGrad(() => expertLinear(x, weight, index, experts));
         const found = await numbers(out);
-        // Activations become bytes where weights are q8 or q4.
-        const most = dtype === "q8" || dtype === "q4" ? 0.02 : 1e-4;
+        // Activations become bytes where weights are in panels.
+        const most = ["q8", "q4", "q5_0"].includes(dtype) ? 0.02 : 1e-4;
         for (let i = 0; i < rows; i++) {
           for (let c = 0; c < columns; c++) {
             let sum = 0, size = 0;
@@ -152,10 +152,10 @@ describe("a mixture of experts", () => {
   it("adds up the same bits for one position and many, with gradients and without", async () => {
     useDeterministicAlgorithms(true);
     try {
-      for (const normalised of [true, false]) {
+      for (const device of ["cpu", "reference"] as const) {
         for (const active of [1, 2, 5]) {
-          const block = make(normalised, "cpu", active);
-          using x = randn([2, 7, 6], { seed: 4, device: "cpu" });
+          const block = make(active === 2, device, active);
+          using x = randn([2, 7, 6], { seed: 4, device });
           using plain = noGrad(() => block.forward(x)), recorded = block.forward(x);
           const all = await numbers(plain);
           assertEquals(await numbers(recorded), all);

@@ -210,6 +210,21 @@ describe("processors in generation", () => {
   });
 });
 
+/** What `GenerationConfig` of transformers 4.55 takes (generation/configuration_utils.py), but for notes on the file itself. */
+const fieldsOfTransformers = (
+  "max_length max_new_tokens min_length min_new_tokens early_stopping max_time stop_strings do_sample num_beams " +
+  "num_beam_groups penalty_alpha dola_layers use_cache cache_implementation cache_config return_legacy_cache " +
+  "prefill_chunk_size temperature top_k top_p min_p typical_p epsilon_cutoff eta_cutoff diversity_penalty " +
+  "repetition_penalty encoder_repetition_penalty length_penalty no_repeat_ngram_size bad_words_ids force_words_ids " +
+  "renormalize_logits constraints forced_bos_token_id forced_eos_token_id remove_invalid_values " +
+  "exponential_decay_length_penalty suppress_tokens begin_suppress_tokens forced_decoder_ids sequence_bias token_healing " +
+  "guidance_scale low_memory watermarking_config num_return_sequences output_attentions output_hidden_states output_scores " +
+  "output_logits return_dict_in_generate pad_token_id bos_token_id eos_token_id encoder_no_repeat_ngram_size " +
+  "decoder_start_token_id is_assistant num_assistant_tokens num_assistant_tokens_schedule assistant_confidence_threshold " +
+  "prompt_lookup_num_tokens max_matching_ngram_size assistant_early_exit assistant_lookbehind target_lookbehind " +
+  "compile_config disable_compile"
+).split(" ");
+
 describe("the fields of GenerationConfig", () => {
   const rejected = (options: object, pattern: RegExp): void => {
     {
@@ -308,6 +323,7 @@ describe("the fields of GenerationConfig", () => {
       guidance_scale: null,
     });
     assertEquals(read, {
+      bosTokenId: 50256,
       eosTokenId: 50256,
       maxNewTokens: 9,
       noRepeatNgramSize: 3,
@@ -330,5 +346,15 @@ describe("the fields of GenerationConfig", () => {
       assertMatch(row(name), /\| changes no token/, `${name} in docs/generation.md`);
     }
     assert(silentFields.includes("padTokenId"));
+  });
+
+  it("are all that transformers has", () => {
+    const text = readFileSync(join(repository, "docs", "generation.md"), "utf8");
+    for (const name of fieldsOfTransformers) {
+      const plain = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+      const own = plain === "stopStrings" ? "stop" : plain;
+      assertMatch(text, new RegExp(`^\\| *\`${own}\` *\\|`, "m"), `${name} has no row in docs/generation.md`);
+      assert([fields, refused, unfelt].some((table) => Object.hasOwn(table, own)), `${name} is in no table`);
+    }
   });
 });

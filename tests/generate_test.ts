@@ -316,6 +316,85 @@ describe("GPT-2 speaks", () => {
     assertStrictEquals((await model.completion([1], { maxNewTokens: 2 })).ids.length, 2);
   });
 
+  it("of a prompt of nothing begins where it is told to", async () => {
+    using model = await loadTiny();
+    const begin = async (
+      options: GenerateOptions,
+    ): Promise<number[]> => [...(await model.completion("", { maxNewTokens: 1, ...options })).promptIds];
+    assertEquals(await begin({ bosTokenId: 5 }), [5]);
+    assertEquals(await begin({ bosTokenId: null }), [511]);
+    model.generationConfig = { bosTokenId: 7 };
+    assertEquals(await begin({}), [7]);
+    assertEquals(await begin({ bosTokenId: 9 }), [9]);
+    assertEquals((await model.prepare(["", "The"])).promptIds, [[7], model.encode("The")]);
+    // What the file says changes no other prompt, and what a caller says is refused there.
+    assertEquals((await model.completion("The", { maxNewTokens: 1 })).promptIds, model.encode("The"));
+    for (const prompt of ["The", [1, 2], "a longer text, which is read in slices"]) {
+      for (
+        const call of [
+          () => model.complete(prompt, { bosTokenId: 5 }),
+          () => model.prepare([prompt], { bosTokenId: 5 }),
+        ]
+      ) {
+        await assertRejects(
+          call,
+          OptionError,
+          "bosTokenId has no effect because it begins a prompt of nothing",
+        );
+      }
+    }
+    using cache = model.createCache();
+    await model.complete("The", { cache, maxNewTokens: 1 });
+    await assertRejects(
+      () => model.complete("", { cache, bosTokenId: 5 }),
+      OptionError,
+      "the cache holds a text",
+    );
+    await assertRejects(
+      () => model.complete("", { bosTokenId: 512 }),
+      OptionError,
+      "bosTokenId names token 512",
+    );
+  });
+
+  it("is ended by its file's words only where they can be heard, and the file is named", async () => {
+    using model = await loadTiny();
+    const ends = async (own: GenerateOptions, call: () => Promise<unknown>, says: string): Promise<void> => {
+      model.generationConfig = own;
+      await assertRejects(call, OptionError, says);
+    };
+    const calls = [
+      () => model.complete("The"),
+      () => model.prepare(["a", "The cat sat on the mat"]),
+      () => model.completeBatch(["The cat"]),
+      () => model.generateIds([1, 2, 3]).next(),
+    ];
+    for (const call of calls.map((f) => async () => await f())) {
+      await ends(
+        { maxLength: 1 },
+        call,
+        "the model's own generation_config.json says max_length 1, which leaves",
+      );
+    }
+    await assertRejects(
+      () => model.complete([1, 2], { maxLength: 2 }),
+      OptionError,
+      "and maxLength 2 leaves room",
+    );
+    await ends(
+      { stop: "x" },
+      async () => await model.generateIds([1]).next(),
+      "leave them out with { stop: [] }",
+    );
+    model.tokenizer = null;
+    await ends(
+      { stop: "x" },
+      () => model.completion([1]),
+      "the stop_strings of the model's own generation_config.json",
+    );
+    assertStrictEquals((await model.completion([1], { stop: [], maxNewTokens: 1 })).ids.length, 1);
+  });
+
   it("as its generation_config.json says", async () => {
     await inFolder(async (folder) => {
       makeFolder(folder);

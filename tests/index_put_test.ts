@@ -158,6 +158,20 @@ describe("lists of positions", () => {
     await ft.checkGradients((x: Tensor) => ft.pad(x, [1, 2], { mode: "circular" }).sin().sum(), [x]);
   });
 
+  it("are compiled, with positions that differ from run to run", async () => {
+    const f = (x: Tensor, at: Tensor, v: Tensor): Tensor[] => [
+      ft.index(x, [at]),
+      ft.indexPut(x, [at], v, { accumulate: true }),
+      ft.take(x, at),
+    ];
+    const g = ft.compile(f), x = ft.randn([4, 3], { seed: 4 }), v = ft.randn([2, 3], { seed: 5 });
+    for (const list of [[0, 3], [2, 2], [-1, 1]]) {
+      const at = tensor(list, { dtype: "i32" }), want = f(x, at, v);
+      for (const [i, t] of g(x, at, v).entries()) assertEquals(await numbersOf(t), await numbersOf(want[i]));
+    }
+    assertThrows(() => g(x, tensor([0, 4], { dtype: "i32" }), v), ShapeError);
+  });
+
   it("refuse what does not fit, in words", () => {
     const x = ft.zeros([2, 3]), at = tensor([0], { dtype: "i32" });
     assertThrows(() => ft.index(x, []), ShapeError, "expected 1 to 2 tensors");

@@ -11,12 +11,17 @@ import {
   CausalLM,
   FormatError,
   type GenerateOptions,
+  Generator,
   GPT2,
   loadChatTemplate,
   loadTokenizer,
   OptionError,
 } from "../mod.ts";
+import { idleFields } from "../src/generate/generation_config.ts";
+import { fields, snake } from "../src/generate/fields.ts";
+import { resolveOptions } from "../src/generate/options.ts";
 import { repository } from "./_data.ts";
+import { width } from "./_width.ts";
 
 const bundled = join(repository, "web", "models", "shakespeare");
 const folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
@@ -171,6 +176,30 @@ describe("generation_config.json", () => {
       [{ do_sample: true, top_h: 0.5, temperature: 0.8 }],
       [{ do_sample: false, temperature: 1, top_k: 50, top_p: 1, num_beams: 1, length_penalty: 1 }],
       [{ temperature: 0 }],
+      [{ temperature: 0, top_p: 0.9 }, /^top_p has no effect because it acts when sampling/],
+      // What leaves one field aside leaves those aside that mean nothing without it.
+      [
+        { num_beams: 4, num_beam_groups: 3, diversity_penalty: 0.5 },
+        /^num_beam_groups is 3, expected a divisor of num_beams 4; num_beam_groups and diversity_penalty are left aside$/,
+      ],
+      [
+        { num_beams: 4, num_beam_groups: 2, do_sample: true, top_p: 0.5 },
+        /; do_sample is left aside$/,
+        /^top_p has no effect because it acts when sampling, and do_sample is left aside$/,
+      ],
+      // What is said with a call, and what a file spells otherwise.
+      ...["seed", "logprobs", "on_token", "context_overflow", "cache_prompt", "cacheDType", "signal"].map((
+        name,
+      ): [object, RegExp] => [
+        { [name]: 1 },
+        new RegExp(`^there is no field "${name}", so it is passed over; it is an option of a call$`),
+      ]),
+      ...([["maxNewTokens", "max_new_tokens"], ["stop", "stop_strings"], ["stopStrings", "stop_strings"]]
+        .map(([name, meant]): [object, RegExp] => [
+          { [name]: 1 },
+          new RegExp(`^there is no field "${name}", so it is passed over; did you mean "${meant}"\\?$`),
+        ])),
+      [{ seed: null, chat_format: "chatml" }],
       [{ eos_token_id: [3, 64], min_new_tokens: 3 }],
       [{ num_beams: 2, early_stopping: true, eos_token_id: 0 }],
     ];
@@ -178,6 +207,52 @@ describe("generation_config.json", () => {
       const heard = await warnings(json);
       assertEquals(heard.length, patterns.length, `${JSON.stringify(json)}: ${heard.join("; ")}`);
       patterns.forEach((pattern, i) => assertMatch(heard[i], pattern));
+    }
+  });
+
+  it("says of any file no more and no less than what becomes of it", () => {
+    const random = new Generator(21),
+      one = <T>(list: readonly T[]): T => list[random.integer(0, list.length)];
+    const values: Record<string, readonly (number | boolean | string)[]> = {
+      numBeams: [1, 2, 3, 4],
+      numBeamGroups: [1, 2, 3, 4],
+      diversityPenalty: [0, 0.5],
+      lengthPenalty: [1, 2],
+      earlyStopping: [false, true, "never"],
+      numReturnSequences: [1, 2, 5],
+      doSample: [true, false],
+      temperature: [0, 0.5, 1],
+      topK: [1, 4, 50],
+      topP: [0.5, 1],
+      minP: [0, 0.1],
+      penaltyAlpha: [0, 0.6],
+      promptLookupNumTokens: [2],
+      maxMatchingNgramSize: [2, 3],
+      guidanceScale: [1, 2],
+      outputScores: [true, false],
+      minNewTokens: [0, 3],
+      maxNewTokens: [2, 9],
+      eosTokenId: [0],
+    };
+    for (let n = 0; n < width(3000, 500); n++) {
+      const own: Record<string, unknown> = {};
+      for (const name of Object.keys(values)) if (random.uniform() < 0.35) own[name] = one(values[name]);
+      const said = idleFields(own as GenerateOptions, 9), all = said.join("\n"), of = JSON.stringify(own);
+      const settled = resolveOptions({}, own as GenerateOptions) as unknown as Record<string, unknown>;
+      for (const [name, value] of Object.entries(own)) {
+        const isHeld = name === "eosTokenId" || settled[name] === value;
+        const { default: usual } = fields[name as keyof typeof fields];
+        const isTold =
+          new RegExp(`\\b${snake(name)}( and \\w+)* (is|are) left aside|^${snake(name)} `, "m").test(all) ||
+          new RegExp(` and ${snake(name)}\\b`).test(all);
+        assert(isHeld || isTold || value === usual, `${of}: ${name} is dropped without a word: ${all}`);
+      }
+      for (const [, name, value] of all.matchAll(/\b([a-z]+(?:_[a-z]+)*) is (\d[\d.]*|true)\b/g)) {
+        const plain = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+        if (!Object.hasOwn(fields, plain)) continue;
+        const stands = own[plain] ?? fields[plain as keyof typeof fields].default;
+        assertEquals(value.replace(/\.$/, ""), String(stands), `${of}: ${all}`);
+      }
     }
   });
 });

@@ -16,7 +16,7 @@ import type { NoGradient } from "../src/onnx/call.ts";
 import { operators } from "../src/onnx/operators/table.ts";
 import { readTask } from "../tools/task.ts";
 import { repository } from "./_data.ts";
-import { findSuite, operatorsOf, runSuiteTest, suiteTests } from "./_onnx_suite.ts";
+import { findSuite, operatorsOf, runSuiteTest, type SuiteOptions, suiteTests } from "./_onnx_suite.ts";
 
 const { values } = readTask({
   name: "onnx",
@@ -41,57 +41,114 @@ const reasons: Record<NoGradient, string> = {
   flat: "flat but for its steps",
 };
 
+// Asked for behind the options: an adapter's driver may have something to say.
+const { webgpuProblem } = await import("./_webgpu.ts");
+if (webgpuProblem !== null && only === undefined) {
+  console.error(`docs/onnx.md tells of webgpu too, and there is none here: ${webgpuProblem}`);
+  process.exit(1);
+}
+
+/** How the tests are run: on each device, and as programs. */
+const ways: readonly (readonly [name: string, options: SuiteOptions])[] = [
+  ["cpu", { device: "cpu" }],
+  ...webgpuProblem === null ? [["webgpu", { device: "webgpu" }] as const] : [],
+  ["program", { device: "cpu", compiled: true }],
+];
+
+/** What a run as a program says of what is none. */
+const isRefused = (problem: string): boolean =>
+  problem.includes("cannot be part of a program") || problem.includes("a program takes tensors");
+
 const parts = ["node", "simple", "pytorch-operator", "pytorch-converted"], sums: string[] = [];
-const failures: string[] = [], tried = new Map<string, { passed: number; all: number }>();
+const failures = new Map<string, string[]>(), refusals = new Map<string, number>();
+const tried = new Map<string, { all: number; passed: Map<string, number> }>();
 for (const part of parts) {
   const names = suiteTests(suite.folder, part).filter((name) => name.includes(only ?? ""));
-  let passed = 0;
+  const passed = new Map<string, number>();
   for (const name of names) {
-    const path = join(suite.folder, part, name), problem = await runSuiteTest(path);
-    if (problem === null) passed++;
-    else failures.push(`\`${part}/${name}\`: ${problem.replace(/^…\/model\.onnx /, "").slice(0, 200)}`);
-    for (const operator of new Set((await operatorsOf(path)).operators)) {
-      const count = tried.get(operator) ?? { passed: 0, all: 0 };
-      tried.set(operator, { passed: count.passed + Number(problem === null), all: count.all + 1 });
+    const path = join(suite.folder, part, name), used = new Set((await operatorsOf(path)).operators);
+    for (const operator of used) {
+      const count = tried.get(operator) ?? { all: 0, passed: new Map() };
+      count.all++;
+      tried.set(operator, count);
+    }
+    for (const [way, options] of ways) {
+      const problem = await runSuiteTest(path, options);
+      if (problem === null) {
+        passed.set(way, (passed.get(way) ?? 0) + 1);
+        for (const operator of used) {
+          const own = tried.get(operator)!.passed;
+          own.set(way, (own.get(way) ?? 0) + 1);
+        }
+      } else if (way === "program" && isRefused(problem)) {
+        const reason = problem.replace(/^run: (node "[^"]*" )?/, "").replace(/; run the model.*$/, "")
+          .replace(/^the input "[^"]*" is (string|a sequence).*$/, "an input is $1").replace(
+            /" ?\[.*?\]/g,
+            "",
+          );
+        refusals.set(reason, (refusals.get(reason) ?? 0) + 1);
+      } else {
+        const test = `\`${part}/${name}\`: ${problem.replace(/^…\/model\.onnx /, "").slice(0, 200)}`;
+        failures.set(way, [...failures.get(way) ?? [], test]);
+      }
     }
   }
-  sums.push(`| ${part} | ${passed} | ${names.length} |`);
+  sums.push(`| ${[part, names.length, ...ways.map(([way]) => passed.get(way) ?? 0)].join(" | ")} |`);
 }
-const said = [...sums.map((row) => row.replaceAll("|", " ").trim()), ...failures];
+/** What fails on the cpu, and what fails elsewhere beside that. */
+const lists = ways.map(([way]) => {
+  const own = failures.get(way) ?? [],
+    known = new Set((failures.get("cpu") ?? []).map((line) => line.split(":")[0]));
+  return [way, way === "cpu" ? own : own.filter((line) => !known.has(line.split(":")[0]))] as const;
+});
+const said = [
+  ...sums.map((row) => row.replaceAll("|", " ").trim()),
+  ...lists.flatMap(([way, list]) => list.map((line) => `${way}: ${line}`)),
+];
 console.log(said.join("\n"));
 
 if (only === undefined) {
   const rows = Object.entries(operators).flatMap(([domain, table]) =>
     Object.entries(table).sort(([a], [b]) => a < b ? -1 : 1).map(([name, { since, noGradient }]) => {
       const full = domain ? `${domain}.${name}` : name, count = tried.get(full);
-      return `| ${full} | ${since.join(", ")} | ${count ? `${count.passed} of ${count.all}` : "–"} | ${
-        noGradient ? `none: ${reasons[noGradient]}` : "yes"
-      } |`;
+      const passed = ways.map(([way]) => count ? String(count.passed.get(way) ?? 0) : "–");
+      const gradient = noGradient ? `none: ${reasons[noGradient]}` : "yes";
+      return `| ${[full, since.join(", "), count?.all ?? "–", ...passed, gradient].join(" | ")} |`;
     })
   );
+  const columns = ways.map(([way]) => ` ${way} |`).join(""), lines = ways.map(() => " --- |").join("");
   const page = [
     "# ONNX",
     "",
-    "`deno task onnx` writes this page: ONNX's own tests (`libonnx-testdata` 1.12) as they pass on the cpu device, each result",
-    "within the suite's tolerances (rtol 1e-3, atol 1e-7) and of the type and shape that it asks for.",
+    "`deno task onnx` writes this page: ONNX's own tests (`libonnx-testdata` 1.12) as they pass on the cpu device, on webgpu (a",
+    "software adapter will do) and as programs (`run(inputs, { compiled: true })`, made with other numbers), each result within the",
+    "suite's tolerances (rtol 1e-3, atol 1e-7) and of the type and shape that it asks for.",
     "How models are written as ONNX: [write ONNX](guides/export-onnx.md).",
     "",
-    "| tests | passed | of |",
-    "| --- | --- | --- |",
+    `| tests | of |${columns}`,
+    `| --- | --- |${lines}`,
     ...sums,
     "",
     "## Not passed",
     "",
-    ...failures.map((line) => `- ${line}`),
+    ...lists.flatMap(([way, list]) =>
+      list.map((line) => way === "cpu" ? `- ${line}` : `- ${way} alone: ${line}`)
+    ),
+    "",
+    "## No programs",
+    "",
+    "What depends on values as no program can, which `compiled` refuses in words, and how many tests have it:",
+    "",
+    ...[...refusals].sort((a, b) => a[0] < b[0] ? -1 : 1).map(([reason, count]) => `- ${reason}: ${count}`),
     "",
     "## Operators",
     "",
-    "Opsets at which an operator changed, the first the one it came with; tests that use it and pass; whether gradients flow",
-    "through it. All are made of operations that every device has; what reads values (loops, lists of boxes, positions of",
-    "non-zeros) waits for the device.",
+    "Opsets at which an operator changed, the first the one it came with; tests that use it, and how many of them pass; whether",
+    "gradients flow through it (judged by differences in `tests/onnx_gradient_test.ts`), or why none does. All are made of operations",
+    "that every device has; what reads values (loops, lists of boxes, positions of non-zeros) waits for the device.",
     "",
-    "| operator | opsets | tests | gradient |",
-    "| --- | --- | --- | --- |",
+    `| operator | opsets | tests |${columns} gradient |`,
+    `| --- | --- | --- |${lines} --- |`,
     ...rows,
     "",
   ];

@@ -161,6 +161,25 @@ describe("8 bits", () => {
     assertThrows(() => new optim.SGD([p], { stateBits: 8 }), OptionError, "stateBits 8 has no effect");
     assertThrows(() => new optim.Adafactor([p], { stateBits: 8 }), OptionError, "stateBits 8 has no effect");
     assertThrows(() => new optim.AdamW([p], { stateBits: 4 as never }), OptionError, "stateBits");
+    // Where every parameter is remembered in f32 all the same: small ones, and those that no block divides.
+    const tiny = parameter(randn([2])), odd = parameter(randn([4097]));
+    for (const make of Object.values(optimizers)) {
+      for (const params of [[tiny], [odd], [tiny, odd]]) {
+        assertThrows(
+          () => make(params, 8),
+          OptionError,
+          "stateBits 8 has no effect because it takes a parameter",
+        );
+        make(params, 32);
+      }
+      make([tiny, p, odd], 8);
+    }
+    new optim.AdamW([{ params: [tiny] }, { params: [p] }], { stateBits: 8 });
+    assertThrows(
+      () => new optim.AdamW([{ params: [tiny], stateBits: 8 }, { params: [p] }]),
+      OptionError,
+      "and the largest has 2; leave it out",
+    );
     const optimizer = new optim.AdamW([p], { stateBits: 8 }), wide = new optim.AdamW([p]);
     p.grad = randn([64, 64]);
     optimizer.step();

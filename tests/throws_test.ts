@@ -1,33 +1,13 @@
 /**
  * Every public function says what it throws, or is named here as one that throws nothing; every public name has a category.
  *
- * What is public is what `deno doc` says of mod.ts; so this is asked on Deno alone.
+ * What is public is what `deno doc` says of mod.ts; so this is asked on Deno alone. Whether what is said of errors is all of
+ * them, `throws_called_test.ts` tries.
  */
 import { assert, assertEquals } from "@std/assert";
-import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import process from "node:process";
-import { repository } from "./_data.ts";
+import * as ft from "../mod.ts";
+import { allDeclarations, callables, has, thrownBy } from "./_face.ts";
 import { describe, it } from "./_suite.ts";
-
-interface Commented {
-  readonly jsDoc?: {
-    readonly doc?: string;
-    readonly tags?: readonly { readonly kind: string; readonly doc?: string }[];
-  };
-}
-
-interface Declaration extends Commented {
-  readonly kind: string;
-  readonly location: { readonly filename: string; readonly line: number };
-  readonly def?: {
-    readonly elements?: readonly { readonly name: string; readonly declarations: readonly Declaration[] }[];
-    readonly constructors?: readonly Commented[];
-    readonly properties?: readonly (Commented & { readonly name: string })[];
-    readonly methods?: readonly (Commented & { readonly name: string; readonly kind: string })[];
-  };
-}
 
 /** Functions that take what they are given, or nothing. */
 const throwNothing: readonly string[] = [
@@ -36,56 +16,16 @@ const throwNothing: readonly string[] = [
   ...["nn.isParameter", "tabular.badge", "tabular.rangePosition", "tabular.zScore"],
 ];
 
-const has = (of: Commented, tag: string): boolean =>
-  of.jsDoc?.tags?.some(({ kind }) => kind === tag) ?? false;
-
-/** The declarations of the public names, those of namespaces by their path. An implementation behind overloads has no comment. */
-function publicDeclarations(entry = "mod.ts"): [name: string, Declaration][] {
-  const { stdout, status } = spawnSync(process.execPath, ["doc", "--json", entry], {
-    cwd: repository,
-    encoding: "utf8",
-    maxBuffer: 1 << 28,
-  });
-  assertEquals(status, 0);
-  const found: [string, Declaration][] = [];
-  const walk = (name: string, all: readonly Declaration[]): void => {
-    for (const one of all) {
-      if (one.kind === "namespace") {
-        for (const { name: own, declarations } of one.def?.elements ?? []) {
-          walk(`${name}.${own}`, declarations);
-        }
-      } else if (all.length === 1 || one.jsDoc) found.push([name, one]);
-    }
-  };
-  const nodes = Object.values(JSON.parse(stdout).nodes) as {
-    symbols: { name: string; declarations: Declaration[] }[];
-  }[];
-  for (const { symbols } of nodes) for (const { name, declarations } of symbols) walk(name, declarations);
-  return found.filter(([, one]) => !has(one, "internal") && !has(one, "private"));
-}
-
-/** The modules that mod.ts exports as namespaces: of these deno doc tells less than of each by itself. */
-function namespaces(): string[] {
-  const text = readFileSync(join(repository, "mod.ts"), "utf8");
-  const found = [...text.matchAll(/^export \* as \w+ from "\.\/(.*)"/gm)].map(([, file]) => file);
-  assert(found.length >= 3, `${found.length} namespaces`);
-  return found;
-}
+/** Those whose tensors are a module's parameters or a model's own, or that call what they are given with any. */
+const ofModels =
+  /^(Beside|Layer|Module|Recurrence|ExampleBatch|LogitsModel|LossModel|PreferenceBatch|StepPrecision|OnnxModel|BatchLanguageModel|LanguageModel|CausalNetwork|Place|optim\.ByOperations)#|^(byClass|nn\.isParameter)$/;
 
 describe("the public face", { skip: !("Deno" in globalThis) && "deno doc tells what is public" }, () => {
   it("says what it throws: functions, and methods of tensors", () => {
-    const all = publicDeclarations(), functions = all.filter(([, { kind }]) => kind === "function");
-    assert(functions.length > 250, `${functions.length} functions`);
+    const all = allDeclarations(), functions = all.filter(([, { kind }]) => kind === "function");
+    assert(functions.length > 300, `${functions.length} functions`);
     const silent = functions.filter(([name, one]) => !has(one, "throws") && !throwNothing.includes(name));
     assertEquals(silent.map(([name]) => name), []);
-    const plain = throwNothing.map((name) => name.split(".").at(-1));
-    const own = namespaces().flatMap((entry) => publicDeclarations(entry)).filter(([, { kind }]) =>
-      kind === "function"
-    );
-    assertEquals(
-      own.filter(([name, one]) => !has(one, "throws") && !plain.includes(name)).map(([name]) => name),
-      [],
-    );
     const spoken = functions.filter(([name, one]) => has(one, "throws") && throwNothing.includes(name));
     assertEquals(spoken.map(([name]) => name), []);
     const methods = all.filter(([, { location }]) => location.filename.includes("/src/ops/methods/"))
@@ -95,9 +35,21 @@ describe("the public face", { skip: !("Deno" in globalThis) && "deno doc tells w
     assertEquals(methods.filter(([, method]) => !has(method, "throws")).map(([name]) => name), []);
   });
 
+  it("names one class of this package a tag, and says when it is thrown", () => {
+    const errors = Object.keys(ft).filter((name) => name.endsWith("Error")), wrong: string[] = [];
+    for (const { name, ways } of callables(allDeclarations())) {
+      for (const { kind, doc = "", tsType } of ways.flatMap(({ said }) => said.jsDoc?.tags ?? [])) {
+        if (kind !== "throws") continue;
+        const isWhole = errors.includes(tsType?.repr ?? "") && doc.trim() !== "" && !/\{\w+Error\}/.test(doc);
+        if (!isWhole) wrong.push(`${name}: {${tsType?.repr}} ${doc}`);
+      }
+    }
+    assertEquals(wrong, []);
+  });
+
   it("says it by tags: what stands behind other words on a line is a part of them", () => {
     const written: string[] = [];
-    for (const [name, one] of publicDeclarations()) {
+    for (const [name, one] of allDeclarations()) {
       const { methods = [], constructors = [], properties = [] } = one.def ?? {};
       for (const part of [one, ...methods, ...constructors, ...properties]) {
         const { doc = "", tags = [] } = part.jsDoc ?? {};
@@ -110,38 +62,39 @@ describe("the public face", { skip: !("Deno" in globalThis) && "deno doc tells w
     assertEquals(written, []);
   });
 
-  it("says what the methods throw by which texts are read, written and made, and what is kept", () => {
-    const wanted: Readonly<Record<string, readonly string[]>> = {
-      TextModel: [
-        "generate",
-        "complete",
-        "stream",
-        "completion",
-        "completions",
-        "completeBatch",
-        "generateIds",
-        "save",
-        "files",
-      ],
-      BpeTokenizer: ["encode", "decode", "train"],
-      CharTokenizer: ["encode", "decode", "from"],
-      CheckpointStore: ["save", "loadLatest", "loadBest"],
-      Module: ["train", "loadStateDict", "to"],
-    };
-    const all = new Map(publicDeclarations()), silent: string[] = [];
-    for (const [name, methods] of Object.entries(wanted)) {
-      const declared = [...all].find(([own]) => own.split(".").at(-1) === name)?.[1].def?.methods ?? [];
-      for (const method of methods) {
-        const found = declared.filter((one) => one.name === method);
-        if (!found.some((one) => has(one, "throws"))) silent.push(`${name}.${method}`);
-      }
+  it("says of a tensor's method what it says of the function", () => {
+    const all = callables(allDeclarations()), unlike: string[] = [];
+    // A function is also given what is no tensor.
+    const of = (name: string): string[] | undefined =>
+      all.find((one) => one.name === name)?.ways.flatMap(({ said }) => thrownBy(said))
+        .filter((error) => error !== "DTypeError").sort();
+    for (const { name } of all) {
+      const [, method] = /^\w+Methods#(\w+)$/.exec(name) ?? [], own = method && of(method);
+      if (own && own.join() !== of(name)?.join()) unlike.push(`${method}: ${own}, as a method ${of(name)}`);
+    }
+    assertEquals(unlike, []);
+  });
+
+  it("says of which shape the tensors are that a function takes or gives", () => {
+    const words = /\[[^\]]*\]|shape|\bdims?\b|element|\bax[ie]s\b|scalar|broadcast/i, silent: string[] = [];
+    let asked = 0;
+    for (const { name, ways } of callables(allDeclarations())) {
+      if (ofModels.test(name)) continue;
+      const types = JSON.stringify(ways.map(({ takes }) => [takes.params, takes.returnType]));
+      if (!/"typeName":"(Tensor|Operand)"/.test(types)) continue;
+      asked++;
+      const text = ways.flatMap((
+        { said },
+      ) => [said.jsDoc?.doc, ...(said.jsDoc?.tags ?? []).map(({ doc }) => doc)]);
+      if (!words.test(text.join(" "))) silent.push(name);
     }
     assertEquals(silent, []);
+    assert(asked > 350, `${asked} functions`);
   });
 
   it("has a category", () => {
-    const all = ["mod.ts", ...namespaces()].flatMap((entry) => publicDeclarations(entry));
-    assert(all.some(([name]) => name === "SGD") && all.some(([name]) => name === "auc"));
+    const all = allDeclarations();
+    assert(all.some(([name]) => name === "optim.SGD") && all.some(([name]) => name === "tabular.auc"));
     const without = all.filter(([, one]) => !has(one, "category"));
     assertEquals(
       without.map(([name, { location }]) => `${name} ${location.filename}:${location.line + 1}`),

@@ -11,22 +11,22 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { appendFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ensurePackages } from "../tests/_install.ts";
-import { linkedFrom } from "./links.ts";
+import { linkedFrom, relinked } from "./links.ts";
 import { withUndefined } from "./optional_types.ts";
 import { withImports } from "./packages.ts";
 import { readTask } from "./task.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** What is copied as it is, with all that README names. The bundled model is what `ferrotype generate` speaks with. */
+/** What is copied, with all that README and the changelog name; pages name there what is there. The bundled model is what `ferrotype generate` speaks with. */
 const copied = [
-  ...await linkedFrom("README.md"),
-  "CHANGELOG.md",
+  ...await linkedFrom("README.md", "CHANGELOG.md"),
   "LICENSE",
   ...["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
     .map((name) => `web/models/shakespeare/${name}`),
@@ -79,7 +79,7 @@ function packageOf(own: Package): object {
       "./src/hub/package.js": "./src/hub/package_browser.js",
     },
     bin: { ferrotype: "./bin.js" },
-    files: ["mod.*", "bin.js", "bin", "src", "cli", "web", "docs", "bench", "*.md", "LICENSE"],
+    files: ["mod.*", "bin.js", "bin", "src", "cli", "web", "docs", "examples", "bench", "*.md", "LICENSE"],
     sideEffects: own.sideEffects.map(js),
     peerDependencies: own.peerDependencies,
     peerDependenciesMeta: own.peerDependenciesMeta,
@@ -228,6 +228,16 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
     await writeFile(join(temporary, "package.json"), `${JSON.stringify(packageOf(own), null, 2)}\n`);
     for (const path of copied) {
       await cp(join(root, path), join(temporary, path), { recursive: true });
+    }
+    for (const path of copied.filter((path) => /\.(md|ts)$/.test(path))) {
+      const to = join(temporary, path), text = await readFile(to, "utf8");
+      await writeFile(
+        to,
+        path.endsWith(".md")
+          ? relinked(path, text, (other) => existsSync(join(temporary, other)))
+          // A lesson is a user's program.
+          : text.replace(/from "\.\.\/mod\.ts"/, `from "${own.name}"`),
+      );
     }
     await appendFile(
       join(temporary, "README.md"),

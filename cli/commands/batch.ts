@@ -8,6 +8,7 @@ import { loadChatTemplate } from "../../mod.ts";
 import { stopStatus } from "../../src/platform/platform.ts";
 import { type BatchRequest, readRequests } from "../batch/requests.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
+import { noteSeveral } from "../generation.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
 import { problemOf, Service } from "../serve/service.ts";
@@ -55,6 +56,7 @@ function workOf(values: Values, requests: readonly BatchRequest[]): Work<BatchRe
       if (!model.tokenizer) {
         throw new UsageError(`${name} has no tokenizer, and requests are texts; add its tokenizer.json`);
       }
+      await noteSeveral(model.generationConfig, "a request says with n how many texts it wants");
       const template = await loadChatTemplate(values.text("model") ?? bundledModel);
       const maxBatch = values.number("max-batch") ?? 16;
       // A request may ask for several texts, which wait for their turn.

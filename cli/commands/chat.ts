@@ -21,7 +21,7 @@ import {
 } from "../../mod.ts";
 import { isTerminal, onInterrupt } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
-import { generationFlags, readGeneration } from "../generation.ts";
+import { generationFlags, noteSeveral, readGeneration } from "../generation.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { note, printPart } from "../output.ts";
 
@@ -88,6 +88,7 @@ export const chat: Command = {
   async run(values) {
     const { model, name } = await loadModel(values),
       template = await loadChatTemplate(values.text("model") ?? bundledModel);
+    await noteSeveral(model.generationConfig, "a turn has one answer");
     const conversation = new Conversation(model, template, {
       maxNewTokens: 100,
       temperature: 0.8,

@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { type Command, common, UsageError } from "../command.ts";
+import { type Command, optionsOf, UsageError } from "../command.ts";
 import { print } from "../output.ts";
 
-const optionsOf = (command: Command): string[] =>
-  Object.keys({ ...command.options, ...common }).map((name) => `--${name}`);
+const flagsOf = (command: Command): string[] => optionsOf(command).map(([name]) => `--${name}`);
 
 const scripts: Readonly<Record<string, (commands: readonly Command[]) => string>> = {
   bash: (commands) =>
@@ -15,7 +14,7 @@ const scripts: Readonly<Record<string, (commands: readonly Command[]) => string>
       "_ferrotype() {",
       '  local word="${COMP_WORDS[COMP_CWORD]}" line="${COMP_WORDS[*]:1:COMP_CWORD-1}" options=""',
       '  case "$line " in',
-      ...commands.map((c) => `    "${c.name} "*) options="${optionsOf(c).join(" ")}" ;;`),
+      ...commands.map((c) => `    "${c.name} "*) options="${flagsOf(c).join(" ")}" ;;`),
       "  esac",
       `  if [ -z "$options" ]; then options="${
         [...new Set(commands.flatMap((c) => c.name.split(" ")))].join(" ")
@@ -35,7 +34,7 @@ const scripts: Readonly<Record<string, (commands: readonly Command[]) => string>
         second
           ? `complete -c ferrotype -n '${seen}' -a ${second} -d ${quoted(c.summary)}`
           : `complete -c ferrotype -n __fish_use_subcommand -a ${first} -d ${quoted(c.summary)}`,
-        ...Object.entries({ ...c.options, ...common }).map(([name, { help }]) =>
+        ...optionsOf(c).map(([name, { help }]) =>
           `complete -c ferrotype -n '${seen}' -l ${name} -d ${quoted(help)}`
         ),
       ];

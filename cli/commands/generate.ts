@@ -6,11 +6,16 @@
 import type { CausalLM, GenerateOptions, GenerationResult } from "../../mod.ts";
 import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
-import { onStop, residentMemory } from "../../src/platform/platform.ts";
+import type { Distributed } from "../../src/distributed/distributed.ts";
+import { onAllRanks } from "../../src/distributed/on_all_ranks.ts";
+import { resolveOptions } from "../../src/generate/options.ts";
+import { findLauncher } from "../../src/platform/mpi_launcher.ts";
+import { hardwareConcurrency, onStop, residentMemory, writeText } from "../../src/platform/platform.ts";
+import { setThreads } from "../../src/runtime/speaking.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { generationFlags, readGeneration } from "../generation.ts";
 import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
-import { counted, note, print, printJson, printPart } from "../output.ts";
+import { counted, note, print, printJson, printPart, redirectOutput } from "../output.ts";
 import { readText } from "../text.ts";
 
 async function promptOf(values: Values, positionals: readonly string[]): Promise<string | number[]> {
@@ -30,6 +35,10 @@ export const generate: Command = {
   name: "generate",
   usage: "[PROMPT] [options]",
   summary: "Continues PROMPT (or standard input) with a language model.",
+  details:
+    "Started by mpirun or srun --mpi=…, its ranks hold the model together, each a part of the layers, and rank 0 prints: for a folder of\n" +
+    "safetensors, on the cpu.",
+  ranks: "launched",
   positionals: [0, 1],
   options: {
     ...modelOptions,
@@ -47,18 +56,57 @@ export const generate: Command = {
     { option: "logprobs", when: ({ json }) => !json, because: "they are told with --json only" },
   ],
   async run(values, positionals) {
+    const ranks = findLauncher() === null ? null : await join(values);
+    if (ranks !== null && ranks.size > 1) return await amongRanks(values, positionals, ranks);
     const prompt = await promptOf(values, positionals);
     const controller = new AbortController();
     const remove = onStop(() => controller.abort());
     try {
-      const { model, name, device, loadMs } = await loadModel(values, controller.signal);
-      const options = { ...readGeneration(values), signal: controller.signal };
-      await answer(values, prompt, options, { model, name, device, loadMs });
+      const loaded = await loadModel(values, controller.signal);
+      await answer(values, prompt, { ...readGeneration(values), signal: controller.signal }, loaded);
     } finally {
       remove();
     }
   },
 };
+
+async function join(values: Values): Promise<Distributed> {
+  const { distributed } = await import("../../src/runtime/distributed.ts");
+  await distributed.init();
+  const { size, onThisHost } = distributed;
+  // Ranks of one host share its processors.
+  if (!values.has("threads") && size > 1) {
+    await setThreads(Math.max(1, Math.floor(hardwareConcurrency() / onThisHost)));
+  }
+  return distributed;
+}
+
+/** All ranks do the same: rank 0 says what is asked, and prints. */
+async function amongRanks(values: Values, positionals: readonly string[], ranks: Distributed): Promise<void> {
+  if (values.has("lora")) {
+    throw onAllRanks(
+      new UsageError(
+        "generate: adapters are not split over ranks; merge it into the model (convert), or start one rank",
+      ),
+    );
+  }
+  if (values.has("max-time")) {
+    throw onAllRanks(new UsageError("generate: --max-time ends ranks at different tokens; leave it out"));
+  }
+  const isFirst = ranks.rank === 0;
+  const asked = isFirst ? await ranks.patiently(() => promptOf(values, positionals)) : "";
+  const seed = values.number("seed") ?? Math.floor(Math.random() * 2 ** 32);
+  const { prompt, ...same } = JSON.parse(ranks.ofFirst(JSON.stringify({ prompt: asked, seed })));
+  const silent = isFirst
+    ? () => {}
+    : redirectOutput((stream, text) => stream === "stdout" ? Promise.resolve(true) : writeText(stream, text));
+  try {
+    const loaded = await loadModel(values, undefined, ranks);
+    await answer(values, prompt, { ...readGeneration(values), ...same }, loaded);
+  } finally {
+    silent();
+  }
+}
 
 /** What was loaded. */
 interface Loaded {
@@ -75,7 +123,8 @@ async function answer(
   options: GenerateOptions,
   { model, name, device, loadMs }: Loaded,
 ): Promise<void> {
-  const several = (options.numReturnSequences ?? 1) > 1;
+  // The model's own file may ask for several, too.
+  const several = resolveOptions(options, model.generationConfig).numReturnSequences > 1;
   if (values.flag("json")) {
     const of = { model: name, device, dtype: model.dtype, loadMs };
     const results = several

@@ -7,6 +7,7 @@ import { kind, number, oneOf, whole } from "../../src/core/kinds.ts";
 import { CancelledError, type CausalLM, formatLimits, loadChatTemplate, type Pooling } from "../../mod.ts";
 import { environment, isPermitted, onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
+import { noteSeveral } from "../generation.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { counted, note, print, printJson } from "../output.ts";
 import { fieldLines } from "../serve/fields.ts";
@@ -152,6 +153,7 @@ export const serve: Command = {
       if (!model.tokenizer) {
         throw new UsageError(`${name} has no tokenizer, and requests are texts; add its tokenizer.json`);
       }
+      await noteSeveral(model.generationConfig, "a request says with n how many texts it wants");
       const adapters = await loadAdapters(
         model,
         values.texts("lora"),

@@ -53,7 +53,7 @@ import {
   sizesOf,
 } from "../train_settings.ts";
 import { exampleMaterial, type Material, preferenceMaterial, textMaterial } from "../training_material.ts";
-import { checkpointsIn, TrainingRun } from "../training_run.ts";
+import { checkpointsIn, optimizerOf, TrainingRun } from "../training_run.ts";
 
 /** The tokenizer of a run that begins afresh. */
 function freshTokenizer(settings: RunSettings, whole: string): Tokenizer {
@@ -292,9 +292,10 @@ async function prepare(
       `train: --patience ${settings.patience} counts evaluations, and of ${path} nothing is held out; take a larger --val-fraction`,
     );
   }
-  // What cannot be trained on is refused before anything is written.
+  // What cannot be trained on, or with, is refused before anything is written.
   material.data();
   adapt(model, settings);
+  optimizerOf(model, settings);
   if (settings.qat !== null) {
     new Trainer({
       ...{ model, data: material.data(), loss: (batch: unknown) => material.loss(batch), steps: 1 },
@@ -358,6 +359,8 @@ export const train: Command = {
     "n-kv-head": "kvHeads",
     "n-inner": "innerWidth",
     "block-size": "contextLength",
+    "optimizer-bits": "stateBits",
+    "lora-targets": "targets",
   },
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },

@@ -24,14 +24,14 @@ export interface ByteSource {
    * it may be a view of a `SharedArrayBuffer` or of WebAssembly memory. Without it the result is a new array
    * that the caller owns.
    *
-   * @throws FormatError that names the source and the offset, when the bytes are not all there.
+   * @throws {FormatError} naming the source and the offset, when the bytes are not all there.
    */
   read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /**
    * Fills `into` from byte `offset` on, without waiting for anything. Only sources that can (files of a server
    * runtime, memory) have it.
    *
-   * @throws FormatError that names the source and the offset, when the bytes are not all there.
+   * @throws {FormatError} naming the source and the offset, when the bytes are not all there.
    */
   readSync?(offset: number, into: Uint8Array): void;
   /** Gives back what the source holds open. Reading afterwards throws; closing twice does not. */

@@ -26,6 +26,8 @@ function distance(a: string, b: string): number {
 /** `max_new_tokens`, `--max-new-tokens` and `maxNewTokens` are one word. */
 const plain = (word: string): string => word.replace(/[^\p{L}\p{N}]/gu, "").toLowerCase();
 
+const withoutVowels = (word: string): string => word.replace(/[aeiou]/g, "");
+
 /** The first letters of the parts of a name: "lr" of `learningRate`. */
 const initials = (word: string): string =>
   plain(
@@ -73,6 +75,9 @@ function apart(given: string, name: string): number {
   const isPart = shorter >= 3 &&
     (b.includes(a) && 2 * shorter >= longer || a.startsWith(b) && 3 * shorter >= 2 * longer);
   if (isPart) return changes;
+  // "mdl" for "model".
+  const bare = withoutVowels(a);
+  if (bare.length >= 3 && bare === withoutVowels(b)) return changes;
   return a.length > 1 && b.length > 1 && (initials(given) === b || initials(name) === a) ? changes : Infinity;
 }
 

@@ -18,7 +18,10 @@ import { copyInto, demandTensor, noGrad, tidy } from "../tensor/mod.ts";
 import { DataParallel, type ParallelOptions } from "./data_parallel.ts";
 import { isOnAllRanks } from "./on_all_ranks.ts";
 import { offsetOf, onCpu, wireType } from "./memory.ts";
+import type { Family } from "../models/family.ts";
 import type { Join, Messenger, WireReduction } from "./messenger.ts";
+import { partOf } from "./pipeline.ts";
+import { gatherTexts } from "./texts.ts";
 
 /**
  * How numbers of all ranks become one: their sum, mean, product, largest or smallest.
@@ -168,6 +171,7 @@ export class Distributed {
    * Makes the elements of `t` what they are over all ranks, in place, and gives `t`. f16 and bf16 are summed in f32.
    * @throws {OptionError} for "avg" of whole numbers.
    * @throws {DTypeError} for what is no tensor.
+   * @throws {FerrotypeError} before `init`.
    */
   async allReduce(t: Tensor, options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.allReduce", options, reduceOptions);
@@ -188,6 +192,7 @@ export class Distributed {
    * Gives every rank the elements of `t` on rank `src`, in place, and gives `t`, which has one shape everywhere.
    * @throws {DTypeError} for what is no tensor.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FerrotypeError} before `init`.
    */
   async broadcast(t: Tensor, options: BroadcastOptions = {}): Promise<Tensor> {
     const { src = 0 } = checkOptions("distributed.broadcast", options, broadcastOptions);
@@ -208,6 +213,7 @@ export class Distributed {
   /**
    * The tensors `t` of all ranks, which have one shape, in the order of the ranks.
    * @throws {DTypeError} for what is no tensor.
+   * @throws {FerrotypeError} before `init`.
    */
   async allGather(t: Tensor): Promise<Tensor[]> {
     demandTensor("distributed.allGather", t, "t");
@@ -236,6 +242,7 @@ export class Distributed {
    * rank, of one tensor its share of the first axis, which the number of ranks divides.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {FerrotypeError} before `init`.
    */
   async reduceScatter(input: Tensor | readonly Tensor[], options: ReduceOptions = {}): Promise<Tensor> {
     const { op = "sum" } = checkOptions("distributed.reduceScatter", options, reduceOptions);
@@ -282,7 +289,10 @@ export class Distributed {
     );
   }
 
-  /** Waits until every rank has come here. */
+  /**
+   * Waits until every rank has come here.
+   * @throws {FerrotypeError} before `init`.
+   */
   barrier(): Promise<void> {
     const { messenger } = this;
     if (messenger !== null) messenger.wait(messenger.post({ operation: "barrier" }));
@@ -310,14 +320,7 @@ export class Distributed {
   async first(f: () => void | Promise<void>): Promise<void> {
     const { messenger } = this;
     if (messenger === null) return await f();
-    if (messenger.rank === 0) {
-      messenger.busy = true;
-      try {
-        await f();
-      } finally {
-        messenger.busy = false;
-      }
-    }
+    if (messenger.rank === 0) await this.patiently(async () => await f());
     messenger.wait(messenger.post({ operation: "barrier" }));
   }
 
@@ -336,6 +339,39 @@ export class Distributed {
    */
   abort(message: string | null): void {
     this.#messenger?.abort(message);
+  }
+
+  /**
+   * What rank 0 says, on all ranks.
+   * @internal
+   */
+  ofFirst(text: string): string {
+    const { messenger } = this;
+    return messenger === null ? text : gatherTexts(messenger, text)[0];
+  }
+
+  /**
+   * Does what takes long on this rank alone, while the others wait for it with patience.
+   * @internal
+   */
+  async patiently<T>(f: () => Promise<T>): Promise<T> {
+    const { messenger } = this;
+    if (messenger === null) return await f();
+    messenger.busy = true;
+    try {
+      return await f();
+    } finally {
+      messenger.busy = false;
+    }
+  }
+
+  /**
+   * A family whose models are this rank's layers of them; the family itself where there is one rank.
+   * @internal
+   */
+  part<C extends object>(family: Family<C>): Family<C> {
+    const { messenger } = this;
+    return messenger === null ? family : partOf(family, messenger);
   }
 
   /**

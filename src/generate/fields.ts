@@ -83,6 +83,7 @@ export const fields = {
   numAssistantTokens: byDefault(20, whole(1)),
   outputScores: byDefault(false, flag),
   outputLogits: byDefault(false, flag),
+  bosTokenId: byDefault(null, kinds.called("a token id, or null", orNull(id))),
   eosTokenId: ids,
 } as const satisfies Record<string, Field>;
 
@@ -91,6 +92,10 @@ export type FieldName = keyof typeof fields;
 
 /** Other names: Hugging Face's in camelCase, and the name here. */
 export const aliases: Readonly<Record<string, FieldName>> = { stopStrings: "stop" };
+
+/** How a generation_config.json spells a name. */
+export const snake = (name: string): string =>
+  name === "stop" ? "stop_strings" : name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 
 /** Fields where one id or text may stand for a list of one. */
 export const listFields: readonly FieldName[] = [
@@ -109,6 +114,7 @@ export const idFields: Readonly<Record<string, (value: never) => readonly number
   sequenceBias: (pairs: readonly (readonly [readonly number[], number])[]) => pairs.flatMap(([ids]) => ids),
   forcedBosTokenId: (one: number | null) => one === null ? [] : [one],
   forcedEosTokenId: (list: readonly number[]) => list,
+  bosTokenId: (one: number | null) => one === null ? [] : [one],
   eosTokenId: (list: readonly number[]) => list,
   negativePromptIds: (list: readonly number[]) => list,
   padTokenId: (one: number | null) => one === null || one < 0 ? [] : [one],
@@ -170,7 +176,6 @@ const noEncoder = "it looks at what an encoder was given, and this model has no 
 
 /** Fields that only say something about the file or the model's own tokens: they change no text. */
 export const silentFields: readonly string[] = [
-  "bosTokenId",
   "padTokenId",
   "transformersVersion",
   "FromModelConfig",

@@ -14,17 +14,23 @@ import {
   listFields,
   refused,
   silentFields,
+  snake,
   unfelt,
 } from "./fields.ts";
-import { demandHonoured, valueOf } from "./given.ts";
-import { contradicting, type GenerateOptions, resolveOptions, sampling, samplingNames } from "./options.ts";
+import { callerNames, demandHonoured, valueOf } from "./given.ts";
+import {
+  contradicting,
+  type GenerateOptions,
+  resolveOptions,
+  sampling,
+  samplingNames,
+  without,
+} from "./options.ts";
 import { beamNames, idleBeside } from "./options_together.ts";
 
 function camel(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
-
-const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 
 /**
  * The options in a `generation_config.json`. What changes no token is passed over, whatever it says: notes of other
@@ -37,6 +43,8 @@ const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLo
 export function generationDefaults(json: unknown, where = "generation_config.json"): GenerateOptions {
   const found: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(demandObject(json, where))) {
+    // `maxNewTokens` is no field of such a file, and neither is `stop`.
+    if (/[A-Z]/.test(name) || name === "stop") continue;
     const plain = camel(name), own = Object.hasOwn(aliases, plain) ? aliases[plain] : plain;
     if (value === null || silentFields.includes(plain)) continue;
     if (!(Object.hasOwn(refused, plain) && refused[plain].besides)) demandHonoured(plain, value, where, name);
@@ -50,18 +58,20 @@ export function generationDefaults(json: unknown, where = "generation_config.jso
 }
 
 /**
- * Names in a `generation_config.json` that nobody knows, as Hugging Face would warn of them, each with the one that was probably
- * meant, as such files spell it. Names that begin with `_` are notes of other programs.
+ * Names in a `generation_config.json` that are no fields of it, as Hugging Face would warn of them, and what to do about each:
+ * options of a call, fields in another spelling, slips; undefined for what nobody knows. Names that begin with `_` are notes of
+ * other programs.
  */
-export function unknownIn(json: unknown): [name: string, meant: string | undefined][] {
+export function strangersIn(json: unknown): [name: string, advice: string | undefined][] {
   if (typeof json !== "object" || json === null) return [];
-  const known = [fields, aliases, refused, unfelt].flatMap((table) => Object.keys(table)).concat(
-    silentFields,
-  );
-  return Object.keys(json).flatMap((name): [string, string | undefined][] => {
-    if (known.includes(camel(name)) || name.startsWith("_")) return [];
-    const meant = nearest(camel(name), known);
-    return [[name, meant === undefined ? undefined : snake(meant)]];
+  const known = [fields, aliases, refused, unfelt].flatMap((table) => Object.keys(table))
+    .concat(silentFields);
+  return Object.entries(json).flatMap(([name, value]): [string, string | undefined][] => {
+    const plain = camel(name), isOwn = known.includes(plain) && snake(plain) === name;
+    if (isOwn || value === null || name.startsWith("_")) return [];
+    if (callerNames.includes(plain)) return [[name, "it is an option of a call"]];
+    const meant = known.includes(plain) ? plain : nearest(plain, known);
+    return [[name, meant === undefined ? undefined : `did you mean "${snake(meant)}"?`]];
   });
 }
 
@@ -82,20 +92,25 @@ export function idleFields(own: GenerateOptions, vocabSize: number): string[] {
     if (outside === undefined) continue;
     said.push(`${name} names token ${outside}, and the model's tokens go from 0 to ${vocabSize - 1}`);
   }
-  for (const [name, why] of contradicting({}, own)) {
-    said.push(`${why.replace(/^\w+: /, "")}; ${name} is left aside`);
+  const aside = contradicting({}, own), kept = without(own, aside.flatMap(([names]) => names));
+  for (const [names, why] of aside) {
+    said.push(
+      `${why.replace(/^\w+: /, "")}; ${names.join(" and ")} ${names.length === 1 ? "is" : "are"} left aside`,
+    );
   }
-  const o = resolveOptions({}, own);
-  const { doSample, numBeams, temperature, penaltyAlpha } = o;
+  const o = resolveOptions({}, kept);
+  const { doSample, numBeams, penaltyAlpha } = o;
   const isOff = (name: FieldName): boolean => own[name] === fields[name].default;
   const idle: Idle<GenerateOptions>[] = [
     ...idleBeside(o),
     {
       option: samplingNames.filter((name) =>
-        own[name] !== sampling[name] && !isOff(name) && !(name === "topK" && penaltyAlpha > 0)
+        own[name] !== sampling[name] && !isOff(name) && !(name === "topK" && penaltyAlpha > 0) &&
+        // 0 is greedy, as it is without sampling.
+        !(name === "temperature" && own[name] === 0)
       ),
-      when: () => !doSample && temperature !== 0,
-      because: "it acts when sampling, and do_sample is not true",
+      when: () => !doSample,
+      because: `it acts when sampling, and do_sample is ${own.doSample ? "left aside" : "not true"}`,
     },
     {
       option: beamNames.filter((name) => !isOff(name)),
@@ -103,9 +118,9 @@ export function idleFields(own: GenerateOptions, vocabSize: number): string[] {
       because: "it acts in beam search, and num_beams is 1",
     },
   ];
-  for (const [name, why] of idleOf(own, idle)) said.push(`${name} has no effect because ${why}`);
+  for (const [name, why] of idleOf(kept, idle)) said.push(`${name} has no effect because ${why}`);
   for (const [least, most] of [["minLength", "maxLength"], ["minNewTokens", "maxNewTokens"]] as const) {
-    const [few, many] = [own[least], own[most]];
+    const [few, many] = [kept[least], kept[most]];
     if (few === undefined || many === undefined || many === null || few <= many) continue;
     if (said.some((sentence) => sentence.startsWith(`${least} `))) continue;
     said.push(`${least} is ${few}, which no text reaches, as ${most} is ${many}`);
@@ -116,10 +131,5 @@ export function idleFields(own: GenerateOptions, vocabSize: number): string[] {
 /** The entries of a `generation_config.json` for the options in `defaults`. */
 export function generationJson(defaults: GenerateOptions): Record<string, unknown> {
   const given = (Object.keys(fields) as FieldName[]).filter((name) => defaults[name] !== undefined);
-  return Object.fromEntries(given.map((name) => {
-    return [
-      name === "stop" ? "stop_strings" : snake(name),
-      defaults[name],
-    ];
-  }));
+  return Object.fromEntries(given.map((name) => [snake(name), defaults[name]]));
 }

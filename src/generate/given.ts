@@ -39,6 +39,9 @@ const callers = {
   adapter: kinds.orNull(kinds.someText),
 } as const satisfies Partial<OptionTable<GenerateOptions>>;
 
+/** What is said with a call alone: no file of a model's has it. */
+export const callerNames: readonly string[] = Object.keys(callers);
+
 /** {@link GenerateOptions} as data; in place of some lists one entry may be given. */
 export const generateOptions: OptionTable<GenerateOptions> = {
   ...fields,

@@ -137,6 +137,8 @@ export interface GenerateOptions {
   earlyStopping?: boolean | "never";
   /** How many texts `completions` gives. Default 1; with beams at most that many. */
   numReturnSequences?: number;
+  /** What begins a text whose prompt is "". Default: as the model's files say, or its `<|endoftext|>`. */
+  bosTokenId?: number | null;
   /** Tokens that end the text. Default: the model's. An empty list: none. */
   eosTokenId?: number | readonly number[] | null;
   /**
@@ -283,21 +285,29 @@ function notSampling(given: GenerateOptions): string | null {
   return (given.numBeams ?? 1) > 1 ? `numBeams: ${given.numBeams}` : null;
 }
 
-function without(options: GenerateOptions, left: readonly string[]): GenerateOptions {
+/** The options but those. */
+export function without(options: GenerateOptions, left: readonly string[]): GenerateOptions {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !left.includes(name)));
 }
+
+/** Options that mean nothing without another, by its name. */
+const dependents: Partial<Record<FieldName, readonly FieldName[]>> = {
+  numBeams: beamNames,
+  numBeamGroups: ["diversityPenalty"],
+  promptLookupNumTokens: ["maxMatchingNgramSize"],
+};
 
 /** Names that a sentence says, in its order. */
 const namesIn = (sentence: string): string[] => sentence.match(/\b[a-z]+(?:[A-Z][a-z]*)*\b/g) ?? [];
 
 /**
- * What of a model's own options contradicts the caller's, or one another: those that are left aside for it, each with the
- * reason. Nothing where the caller's contradict each other.
+ * What of a model's own options contradicts the caller's, or one another: those that are left aside for it, with those that mean
+ * nothing without them, and the reason. Nothing where the caller's contradict each other.
  */
 export function contradicting(
   given: GenerateOptions,
   defaults: GenerateOptions,
-): [name: string, why: string][] {
+): [names: readonly string[], why: string][] {
   const problemOf = (base: GenerateOptions): string | null => {
     try {
       settle(given, base);
@@ -307,17 +317,25 @@ export function contradicting(
       return error.message;
     }
   };
-  const left: [string, string][] = [];
+  const left: [readonly string[], string][] = [];
   for (let base = defaults;;) {
     const why = problemOf(base);
     if (why === null) return left;
     const said = namesIn(why), place = (name: string): number => (said.indexOf(name) + 1) || Infinity;
     const names = Object.keys(base).sort((a, b) => place(a) - place(b) || 0);
     // One that mends it alone, else the one that is named.
-    const name = names.find((name) => problemOf(without(base, [name])) === null) ?? names[0];
+    const own = base,
+      and = (name: string): string[] => {
+        const others = dependents[name as FieldName] ?? [];
+        return [
+          name,
+          ...others.filter((other) => own[other] !== undefined && own[other] !== fields[other].default),
+        ];
+      };
+    const name = names.find((name) => problemOf(without(own, and(name))) === null) ?? names[0];
     if (name === undefined) return [];
-    left.push([name, why]);
-    base = without(base, [name]);
+    left.push([and(name), why]);
+    base = without(base, and(name));
   }
 }
 
@@ -339,7 +357,7 @@ export function resolveOptions(
     return settle(given, defaults);
   } catch (error) {
     if (!(error instanceof OptionError)) throw error;
-    const left = contradicting(given, defaults).map(([name]) => name);
+    const left = contradicting(given, defaults).flatMap(([names]) => names);
     // Where none of them is to blame, the caller's own are.
     return settle(given, left.length ? without(defaults, left) : {});
   }

@@ -24,6 +24,7 @@ import { checkIds, idsAsTensor, idsOfStep } from "./ids.ts";
 import type { CausalNetwork, Ids, ModelLossOptions, SeenOptions } from "./network.ts";
 import { paddingOf } from "./padding.ts";
 import { type Place, placeBehind, placeOfRows } from "./place.ts";
+import type { Stage } from "./stage.ts";
 
 /**
  * A causal language model; `C` is its cache.
@@ -52,6 +53,22 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * (transformers' `gradient_checkpointing`). The same gradients, bit for bit, for a third more work and much less memory.
    */
   gradientCheckpointing = false;
+
+  /**
+   * Where it stands, if others compute the layers before or after its own.
+   * @internal
+   */
+  stage: Stage | null = null;
+
+  /** What the first layer begins with: what `embed` makes of ids, or what the layers before gave. */
+  protected begin(ids: Tensor, embed: () => Tensor): Tensor {
+    return this.stage === null || this.stage.isFirst ? embed() : this.stage.enter(ids.shape[1]);
+  }
+
+  /** What comes of the last layer: what `f` makes of it, a norm or the logits, unless other layers come after. */
+  protected end(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+    return this.stage === null || this.stage.isLast ? f(x) : x;
+  }
 
   /** An empty cache of its own. */
   protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
@@ -147,6 +164,13 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   ): Tensor {
     demandNoMore(arguments, 2, "forward");
     const { cache, attentionMask, positionIds, lastOnly } = checkOptions("forward", options, forwardOptions);
+    if (this.stage && !this.stage.isInside) {
+      return this.stage.forward(
+        ids,
+        options,
+        (ids, options) => this.forward(ids, options as typeof options & { cache?: C }),
+      );
+    }
     const seen = attentionMask ?? positionIds ? { attentionMask, positionIds } : null;
     const caches = (cache === undefined ? [] : [cache].flat()) as unknown as readonly C[];
     this.#checkCaches(caches);
@@ -165,6 +189,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** The program of a decoding step of one text as text: one line an operation, with its memory. */
   stepPlan(): string {
     demandNoMore(arguments, 0, "stepPlan");
+    this.#demandWhole("stepPlan");
     const cache = this.createCache(), { training } = this;
     try {
       this.eval();
@@ -195,6 +220,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
     demandNoMore(arguments, 2, "hidden");
     const { cache, depth } = checkOptions("hidden", options, hiddenOptions);
+    this.#demandWhole("hidden");
     if (depth === undefined) {
       return tidy(() => {
         const given = this.ids(ids);
@@ -230,6 +256,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     demandNoMore(arguments, 2, "attentions");
     const all = Array.from({ length: this.depth }, (_, i) => i).filter((layer) => this.attends(layer));
     const { layers = all } = checkOptions("attentions", options, attentionsOptions);
+    this.#demandWhole("attentions");
     for (const layer of layers) {
       if (all.includes(layer)) continue;
       throw new OptionError(
@@ -272,6 +299,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   loss(ids: Ids, targets?: Ids, options: ModelLossOptions = {}): Tensor {
     demandNoMore(arguments, 3, "loss");
     const { attentionMask, positionIds, ...objective } = checkOptions("loss", options, lossOptions);
+    this.#demandWhole("loss");
     const seen = attentionMask ?? positionIds ? { attentionMask, positionIds } : null;
     if (seen && targets === undefined) {
       throw new OptionError(
@@ -428,6 +456,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
           : this.#step(ids, caches, reach),
       );
     return new DecodingStep(this, caches, rows, kind, pass);
+  }
+
+  #demandWhole(what: string): void {
+    if (this.stage === null) return;
+    throw new OptionError(`${what}: the layers of this model are on several ranks, which give logits alone`);
   }
 
   #demandPlace(length: number): void {

@@ -10,7 +10,6 @@
 import { isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape, sameShape, type Shape } from "../core/shape.ts";
-import { tellOtherParts } from "./nested.ts";
 
 /** A tensor that a file offers. */
 export interface Offered {
@@ -77,6 +76,30 @@ export function layeredTensors(
   };
 }
 
+/** What is expected of a file that has `pieces` of parameters by themselves. */
+export function inPieces(
+  expected: ExpectedTensors,
+  pieces: (parameter: string) => readonly string[],
+): ExpectedTensors {
+  const owners = new Map<string, { readonly parameter: string; readonly count: number }>();
+  let isWhole = true;
+  for (const parameter of expected.names()) {
+    const parts = pieces(parameter);
+    isWhole &&= parts.length === 1;
+    for (const part of parts) owners.set(part, { parameter, count: parts.length });
+  }
+  if (isWhole) return expected;
+  return {
+    modules: expected.modules,
+    size: owners.size,
+    names: () => owners.keys(),
+    shape(name) {
+      const owner = owners.get(name), shape = owner && expected.shape(owner.parameter)!;
+      return shape && owner.count > 1 ? [shape[0] / owner.count, ...shape.slice(1)] : shape;
+    },
+  };
+}
+
 /** The most names of one kind that a message lists. */
 const mostListed = 20;
 
@@ -107,6 +130,26 @@ export function tellUnused(
     }${rest}, which is no part of ${title} as a language model; ${
       unused.length === 1 ? "it is" : "they are"
     } not used`,
+  );
+}
+
+/** Says in a line which parts of a model were left out; `names` are those of their tensors. */
+function tellOtherParts(
+  names: readonly string[],
+  outer: string,
+  where: string,
+  warn: (message: string) => void,
+): void {
+  if (names.length === 0) return;
+  const part = (name: string): string => /^(?:model\.)?[^.]+/.exec(name)![0];
+  const parts = [...Map.groupBy(names, part)].map(([name, all]) =>
+    `${name.length > 60 ? `${name.slice(0, 57)}...` : name} (${all.length})`
+  );
+  const rest = parts.length > 5 ? ` and ${parts.length - 5} more` : "";
+  warn(
+    `${where}: of this ${outer} the language model alone is read; tensors of its other parts are left out: ${
+      parts.slice(0, 5).join(", ")
+    }${rest}`,
   );
 }
 

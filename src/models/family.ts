@@ -84,6 +84,10 @@ export interface Family<C = unknown, N extends CausalNetwork = CausalNetwork> {
   modulePath(path: string): string;
   /** The network, with fresh weights. */
   network(config: C, options?: LayerOptions): N;
+  /** The layers from `from` to before `to` as a model of their own; null where what they compute depends on how many come before. */
+  part(config: C, from: number, to: number): C | null;
+  /** Whether the output layer is the embeddings. */
+  isTied(config: C): boolean;
   /** The same kind of model with so many layers and tokens, to try a device with; and how many layers it has itself. */
   trial(
     config: C,

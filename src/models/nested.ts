@@ -142,23 +142,3 @@ const inside = /^(?:model\.)?(?:language_model|text_model)\.(?:model\.)?/;
 export function withoutOuter(name: string): string {
   return name.replace(inside, "");
 }
-
-/** Says in a line which parts of a model were left out; `names` are those of their tensors. */
-export function tellOtherParts(
-  names: readonly string[],
-  outer: string,
-  where: string,
-  warn: (message: string) => void,
-): void {
-  if (names.length === 0) return;
-  const part = (name: string): string => /^(?:model\.)?[^.]+/.exec(name)![0];
-  const parts = [...Map.groupBy(names, part)].map(([name, all]) =>
-    `${name.length > 60 ? `${name.slice(0, 57)}...` : name} (${all.length})`
-  );
-  const rest = parts.length > 5 ? ` and ${parts.length - 5} more` : "";
-  warn(
-    `${where}: of this ${outer} the language model alone is read; tensors of its other parts are left out: ${
-      parts.slice(0, 5).join(", ")
-    }${rest}`,
-  );
-}

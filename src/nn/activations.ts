@@ -207,9 +207,10 @@ export class Sequential extends Module implements Layer {
   }
 
   /**
-   * The last layer's output.
+   * The last layer's output, in the shape that the layer gives.
    * @throws {DTypeError} for what is no tensor.
    * @throws {ShapeError} for an x that a layer does not take.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -245,6 +246,7 @@ export class MLP extends Sequential {
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DeviceError} for a device that is not there.
    * @throws {ShapeError} for widths that are no whole numbers from 0.
+   * @throws {DTypeError} for a dtype that the device does not hold, or that is not floating-point.
    */
   constructor(widths: readonly number[], options: MLPOptions = {}) {
     demandNoMore(arguments, 2, "MLP");

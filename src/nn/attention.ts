@@ -85,6 +85,8 @@ export class CausalSelfAttention extends Module {
    *
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none, and a width that heads do not divide.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that the device does not hold, or that is not floating-point.
    */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
     demandNoMore(arguments, 3, "CausalSelfAttention");
@@ -115,6 +117,7 @@ export class CausalSelfAttention extends Module {
    *
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor, cache?: KVCache, mask?: Tensor, residual?: Tensor): Tensor {
     demandNoMore(arguments, 4, "forward");
@@ -131,6 +134,7 @@ export class CausalSelfAttention extends Module {
   /**
    * x [batch, time, width] → the same shape, by `attend`. `residual`, of the shape of x, is added.
    * @throws {ShapeError} when shapes do not fit together.
+   * @throws {DeviceError} for tensors on different devices.
    */
   attend(x: Tensor, attend: Attend, residual?: Tensor): Tensor {
     demandNoMore(arguments, 3, "attend");
@@ -147,6 +151,7 @@ export class CausalSelfAttention extends Module {
   /**
    * How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1.
    * @throws {ShapeError} when shapes do not fit together.
+   * @throws {DeviceError} for tensors on different devices.
    */
   probabilities(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "probabilities");

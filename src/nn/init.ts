@@ -82,7 +82,7 @@ function fansOf(what: string, t: Tensor): { fanIn: number; fanOut: number } {
 }
 
 /**
- * Uniform in [low, high).
+ * Fills `tensor`, of any shape, with uniform numbers in [low, high), and gives it back.
  *
  * @throws {DTypeError} for what is no tensor.
  * @throws {OptionError} for bounds that are no numbers, or a `low` above `high`.
@@ -96,7 +96,7 @@ export function uniform(t: Tensor, low = 0, high = 1): Tensor {
 }
 
 /**
- * Normal.
+ * Fills `tensor`, of any shape, with normal numbers, and gives it back.
  *
  * @throws {DTypeError} for what is no tensor.
  * @throws {OptionError} for a mean or a deviation that is no number, and a negative deviation.
@@ -123,7 +123,7 @@ export function constant(t: Tensor, value: number): Tensor {
 }
 
 /**
- * Zeros.
+ * Fills `tensor`, of any shape, with zeros, and gives it back.
  *
  * @throws {DTypeError} for what is no tensor.
  * @category Modules
@@ -134,7 +134,7 @@ export function zeros(t: Tensor): Tensor {
 }
 
 /**
- * Ones.
+ * Fills `tensor`, of any shape, with ones, and gives it back.
  *
  * @throws {DTypeError} for what is no tensor.
  * @category Modules

@@ -36,6 +36,7 @@ export class KVCache {
    * @throws {DTypeError} for q8 where heads are not whole blocks of 32 wide, and for other dtypes.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {ShapeError} for sizes that are no whole numbers from 0.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 5, "KVCache");
@@ -47,7 +48,7 @@ export class KVCache {
     }
     if (dtype === "q8" && width % quantBlock !== 0) {
       throw new DTypeError(
-        `KVCache: q8 takes heads whose width is a multiple of ${quantBlock}, not ${width}; use f16`,
+        `KVCache: cacheDType q8 takes heads whose width is a multiple of ${quantBlock}, not ${width}; use f16`,
       );
     }
     // Blocks have no zeros of their own; nothing reads what was not written.
@@ -94,7 +95,7 @@ export class KVCache {
   }
 
   /**
-   * The next `count` positions, which count as filled from now on.
+   * The next `count` positions [count], i32, which count as filled from now on.
    * @throws {ShapeError} for more positions than `capacity`.
    */
   advance(count: number): Tensor {

@@ -212,6 +212,7 @@ export class Embedding extends Module implements Layer {
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
     demandNoMore(arguments, 3, "Embedding");
@@ -233,6 +234,7 @@ export class Embedding extends Module implements Layer {
    *
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(ids: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");
@@ -405,6 +407,7 @@ export class Conv1d extends Convolution implements Layer {
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
    * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that the device does not hold, or that is not floating-point.
    */
   constructor(
     inChannels: number,
@@ -440,6 +443,7 @@ export class Conv2d extends Convolution implements Layer {
    * @throws {OptionError} for options that do not exist.
    * @throws {ShapeError} for sizes that are none.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(
     inChannels: number,
@@ -461,6 +465,7 @@ export class Conv2d extends Convolution implements Layer {
    *
    * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
    * @throws {ShapeError} for a shape that does not fit.
+   * @throws {DeviceError} for tensors on different devices.
    */
   forward(x: Tensor): Tensor {
     demandNoMore(arguments, 1, "forward");

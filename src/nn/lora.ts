@@ -174,7 +174,7 @@ export class LoraLayer extends Module {
   }
 
   /**
-   * The weight with this in it, as it lies in the layer; f32 where the layer holds blocks.
+   * The weight with this in it, in the shape that it has in the layer; f32 where the layer holds blocks.
    * @throws {DTypeError} for what is no layer.
    * @throws {ShapeError} for a layer of other sizes.
    */

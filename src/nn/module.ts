@@ -22,7 +22,7 @@ import { activeCapture, asLeaf, demandTensor, keep, nameTensor, registerHolder }
 const parameters = new WeakSet<Tensor>();
 
 /**
- * Makes `tensor` a parameter: a leaf that gathers gradients (blocks of q8 and q4 gather none) and that `tidy` leaves alone.
+ * Makes `tensor`, of any shape, a parameter: a leaf that gathers gradients (blocks of q8 and q4 gather none) and that `tidy` leaves alone.
  * Gives it back.
  *
  * @throws {DTypeError} for what is no tensor.

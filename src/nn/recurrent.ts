@@ -223,7 +223,10 @@ export class RNN extends Recurrent {
   /**
    * Weights and biases begin uniform in ±1/√hiddenSize.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
     demandNoMore(arguments, 3, "RNN");
@@ -236,7 +239,8 @@ export class RNN extends Recurrent {
    * x [time, batch, inputSize] and the state [layers · ways, batch, hiddenSize] it begins with (zeros) → what the last layer
    * gives, [time, batch, hiddenSize · ways], and the state behind it.
    *
-   * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that does not fit.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor, state: Tensor | null = null): [output: Tensor, state: Tensor] {
     demandNoMore(arguments, 2, "forward");
@@ -258,7 +262,10 @@ export class GRU extends Recurrent {
   /**
    * Weights and biases begin uniform in ±1/√hiddenSize; their rows are those of r, z and n.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
     demandNoMore(arguments, 3, "GRU");
@@ -269,7 +276,8 @@ export class GRU extends Recurrent {
    * x [time, batch, inputSize] and the state [layers · ways, batch, hiddenSize] it begins with (zeros) → what the last layer
    * gives, [time, batch, hiddenSize · ways], and the state behind it.
    *
-   * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that does not fit.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {ShapeError} for a shape that does not fit.
    */
   forward(x: Tensor, state: Tensor | null = null): [output: Tensor, state: Tensor] {
     demandNoMore(arguments, 2, "forward");
@@ -297,7 +305,10 @@ export class LSTM extends Recurrent {
   /**
    * Weights and biases begin uniform in ±1/√hiddenSize; their rows are those of i, f, g and o.
    *
-   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   * @throws {OptionError} for options that do not exist.
+   * @throws {ShapeError} for sizes that are none.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
     demandNoMore(arguments, 3, "LSTM");
@@ -308,8 +319,9 @@ export class LSTM extends Recurrent {
    * x [time, batch, inputSize] and the states h and c [layers · ways, batch, hiddenSize] it begins with (zeros) → what the last
    * layer gives, [time, batch, hiddenSize · ways], and the states behind it.
    *
-   * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that does not fit, {OptionError} for states that are
-   *   no two.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {ShapeError} for a shape that does not fit.
+   * @throws {OptionError} for states that are no two.
    */
   forward(
     x: Tensor,

@@ -280,6 +280,7 @@ export class RotaryEmbedding {
   /**
    * Angles are worked out when they are first needed.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(options: RotaryOptions) {
     demandNoMore(arguments, 1, "RotaryEmbedding");

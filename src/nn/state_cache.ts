@@ -85,6 +85,7 @@ export class StateCache {
    * Row i becomes row `rows[i]` of `from` (i32), as it is now or, where `position` is given, as it was kept there.
    * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
    * @throws {ShapeError} for rows that are not there.
+   * @throws {DeviceError} for tensors on different devices.
    */
   copyRows(from: StateCache, rows: Tensor, position: number | null = null): void {
     const source = position === null ? from.now : from.#kept.get(position);

@@ -9,8 +9,8 @@
 import type { DeviceName } from "../backends/contract.ts";
 import type { DataArray } from "../core/dtype.ts";
 import { CancelledError, FerrotypeError, FormatError } from "../core/errors.ts";
-import { Tensor, tensor } from "../ops/mod.ts";
-import { tidy } from "../tensor/mod.ts";
+import { reshape, Tensor, tensor } from "../ops/mod.ts";
+import { keep, tidy } from "../tensor/mod.ts";
 import type { Budget } from "./budget.ts";
 import { Holders } from "./holders.ts";
 import { Call, nodeName, type Results, type Surroundings } from "./call.ts";
@@ -22,6 +22,7 @@ import type {
   TensorMessage,
 } from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
+import type { OnnxType } from "./types.ts";
 import { elements, tensorsOf, type Value, valueOf } from "./values.ts";
 
 /** What all graphs of a run share. */
@@ -32,16 +33,31 @@ export interface RunContext {
   readonly tensor: (t: TensorMessage) => Promise<Value>;
 }
 
+/** What a run keeps for a program that is made behind it. */
+export interface Kept {
+  /** The names whose values are kept. */
+  readonly names: ReadonlySet<string>;
+  readonly values: Map<string, Value>;
+  /** The types of the model's inputs. */
+  readonly types: Map<string, OnnxType>;
+  /** Elements that were read into JavaScript, by name. */
+  readonly hosts: Map<string, DataArray>;
+  /** A node that waited for values, which no program does. */
+  waited: NodeMessage | null;
+}
+
 /** What one run has beside. */
 export interface Run extends RunContext {
   readonly budget: Budget;
+  /** Of the model's own graph, where a program is made behind the run. */
+  readonly kept?: Kept | null;
 }
 
 /** How deep graphs and functions call each other. */
 const mostCalls = 64;
 
 /** The names that a list of nodes uses from outside, graphs of attributes included. */
-function usesOf(node: NodeMessage): string[] {
+export function usesOf(node: NodeMessage): string[] {
   const names = node.inputs.filter((name) => name !== "");
   for (const { kind, value } of node.attributes.values()) {
     if (kind === "graph") names.push(...freeNames(value));
@@ -125,6 +141,7 @@ export async function runBody(
         if (name) {
           scope.names.set(name, value);
           made.add(name);
+          if (depth === 0 && context.kept?.names.has(name)) context.kept.values.set(name, heldOn(value));
         } else holders.drop(value);
       });
       for (const name of ends.get(i) ?? []) {
@@ -148,6 +165,12 @@ export async function runBody(
       if (value !== undefined) holders.drop(value);
     }
   }
+}
+
+/** A value under handles of its own, which outlive the run. */
+function heldOn(value: Value): Value {
+  if (value.kind === "tensor") return valueOf(keep(reshape(value.tensor, value.tensor.shape)), value.type);
+  return value.kind === "sequence" ? { kind: "sequence", items: value.items.map(heldOn) } : value;
 }
 
 /** Every tensor that a name stands for. */
@@ -237,13 +260,22 @@ async function runNode(
   const wanted = operator.host === "all" ? placed.map((_, i) => i) : operator.host ?? [];
   for (const i of wanted) {
     const value = placed[i] ?? null;
-    if (value?.kind === "tensor") host.set(i, await elements(value.tensor));
+    if (value?.kind !== "tensor") continue;
+    const data = await elements(value.tensor);
+    host.set(i, data);
+    if (depth === 0) context.kept?.hosts.set(node.inputs[i], data.slice());
   }
   let given: readonly (Value | null)[] = [];
   const call = new Call(node, placed, context.opsets.get(node.domain) ?? 1, around, host);
   try {
     // What waits is in no scope: others may run meanwhile, and what they make would be freed with it.
-    if (operator.waits) return given = asValues(await budget.within(() => operator.run(call)), call);
+    if (operator.waits) {
+      const result = budget.within(() => operator.run(call));
+      const isKept = context.kept && depth === 0 &&
+        node.outputs.every((name) => context.kept!.names.has(name));
+      if (result instanceof Promise && context.kept && depth === 0 && !isKept) context.kept.waited ??= node;
+      return given = asValues(await result, call);
+    }
     return given = budget.within(() => tidy(() => asValues(operator.run(call) as Results, call)));
   } catch (cause) {
     throw inNode(cause, node);
@@ -265,7 +297,8 @@ function inNode(cause: unknown, node: NodeMessage): unknown {
   return cause;
 }
 
-function asValues(result: Results, call: Call): (Value | null)[] {
+/** What an operator gave, as values. */
+export function asValues(result: Results, call: Call): (Value | null)[] {
   const list = Array.isArray(result) ? result : [result];
   return list.map((one) => {
     if (one instanceof Tensor) {

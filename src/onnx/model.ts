@@ -5,24 +5,33 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, isFloat } from "../core/dtype.ts";
-import { DTypeError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import {
+  CaptureError,
+  DTypeError,
+  FormatError,
+  OptionError,
+  ShapeError,
+  throwIfAborted,
+} from "../core/errors.ts";
 import { demand, demandNoMore } from "../core/demand.ts";
 import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { listed, show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
-import { reshape, Tensor } from "../ops/mod.ts";
-import { backendOf } from "../tensor/mod.ts";
+import { clone, reshape, Tensor } from "../ops/mod.ts";
+import { backendOf, keep, noGrad } from "../tensor/mod.ts";
 import { Budget, usualMemory, usualSteps } from "./budget.ts";
 import { checkModel } from "./check.ts";
-import { graphBody, moveTensor, runBody, type RunContext } from "./execute.ts";
+import { graphBody, type Kept, moveTensor, runBody, type RunContext } from "./execute.ts";
 import type { ModelMessage, NodeMessage, TensorMessage, ValueMessage, ValueType } from "./messages.ts";
 import { bytesOf, modelBytes } from "./model_writer.ts";
+import { GraphProgram, refused, settle, type Settled } from "./program.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
 import { bitsOf, heldAs, narrowRange, type OnnxType, smallFloatValues, typeOfCode } from "./types.ts";
 import {
   checkTexts,
+  describe,
   deviceFor,
   elements,
   nothing,
@@ -90,12 +99,22 @@ export interface OnnxRunOptions {
    * the bytes of weights and inputs.
    */
   readonly maxMemory?: number;
+  /**
+   * As a program: the first run with inputs of some shapes is an ordinary one, the next ones do what it did, fused and planned as
+   * `compile` does it. What decides on shapes (a list of sizes, a count) is part of the program, which is for these values then.
+   * Without gradients. Default false.
+   */
+  readonly compiled?: boolean;
 }
+
+/** Programs that a model keeps, and elements of inputs that may decide on one. */
+const mostPrograms = 16, mostDeciding = 64;
 
 const runOptions: OptionTable<OnnxRunOptions> = {
   signal: kinds.abortSignal,
   maxSteps: kinds.whole(1),
   maxMemory: kinds.called("a number of bytes from 1", kinds.number({ from: 1 })),
+  compiled: kinds.flag,
 };
 
 /**
@@ -118,6 +137,8 @@ export class OnnxModel {
   readonly #constants: Map<string, Value>;
   readonly #context: RunContext;
   readonly #usualSteps: number;
+  readonly #programs = new Map<string, GraphProgram>();
+  #settled: Settled | null = null;
 
   /**
    * Use `Onnx.load`.
@@ -177,12 +198,17 @@ export class OnnxModel {
    * @throws {FormatError} for a node that cannot compute what it was given, and where it takes more than `maxSteps`.
    * @throws {DeviceError} naming the node that would make more than `maxMemory`.
    * @throws {CancelledError} by `signal`.
+   * @throws {CaptureError} naming a node that cannot be part of a program, where `compiled` asks for one.
    */
   async run(
     inputs: Readonly<Record<string, OnnxValue>>,
     options: OnnxRunOptions = {},
   ): Promise<Record<string, OnnxValue>> {
-    const { signal, maxSteps = this.#usualSteps, maxMemory } = checkOptions("run", options, runOptions);
+    const { signal, maxSteps = this.#usualSteps, maxMemory, compiled = false } = checkOptions(
+      "run",
+      options,
+      runOptions,
+    );
     demandNoMore(arguments, 2, "run");
     if (typeof inputs !== "object" || inputs === null || inputs instanceof Tensor || Array.isArray(inputs)) {
       throw new OptionError(`run: the inputs are ${show(inputs)}, expected an object with tensors by name`);
@@ -206,14 +232,84 @@ export class OnnxModel {
     try {
       const body = graphBody(this.#message.graph);
       const budget = new Budget(maxSteps, maxMemory ?? this.#usualMemory(names), signal);
-      const results = await runBody(body, names, { ...this.#context, budget });
-      const own = new Set(
-        [...names.values()].flatMap((value) => value.kind === "tensor" ? [value.tensor] : []),
-      );
+      const results = compiled
+        ? await this.#runCompiled(names, budget, signal)
+        : await runBody(body, names, { ...this.#context, budget });
+      const own = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]));
       return Object.fromEntries(body.outputs.map((name, i) => [name, asGiven(results[i], own)]));
     } finally {
       for (const t of copies) t.dispose();
     }
+  }
+
+  /** The program for these inputs, or an ordinary run behind which there is one. */
+  async #runCompiled(names: Map<string, Value>, budget: Budget, signal?: AbortSignal): Promise<Value[]> {
+    const { graph } = this.#message, constants = this.#constants;
+    const { names: settled, inputs, nodes } = this.#settled ??= settle(graph, constants, this.#context);
+    const given = graph.inputs.filter(({ name }) => names.get(name) !== constants.get(name)),
+      key: string[] = [];
+    const varying: string[] = [];
+    for (
+      const [name, value] of [...names].filter(([, value]) =>
+        value.kind === "tensor" && value.tensor.requiresGrad
+      )
+    ) {
+      throw new OptionError(
+        `run: "${name}" (${describe(value)}) wants a gradient, and a program has none; leave compiled out`,
+      );
+    }
+    for (const { name } of given) {
+      const value = names.get(name);
+      if (value === undefined) continue;
+      if (value.kind !== "tensor") {
+        throw new CaptureError(
+          `run: the input "${name}" is ${
+            describe(value)
+          }, and a program takes tensors; run the model without compiled`,
+        );
+      }
+      const { shape, dtype, device, size } = value.tensor;
+      key.push(`${name} ${dtype} ${device} ${shape}`);
+      if (!inputs.includes(name) && !settled.has(name)) {
+        varying.push(name);
+        continue;
+      }
+      if (size > mostDeciding) {
+        throw new CaptureError(
+          `run: the ${size} elements of the input "${name}" decide on shapes, and at most ${mostDeciding} may do so in a program; ` +
+            "run the model without compiled",
+        );
+      }
+      key.push(String(await elements(value.tensor)));
+    }
+    const whole = key.join(";"), known = this.#programs.get(whole);
+    if (known?.isCurrent) {
+      await budget.step(nodes.length);
+      throwIfAborted(signal, "the run");
+      return known.run(names);
+    }
+    const kept: Kept = {
+      names: settled,
+      values: new Map(),
+      types: new Map(),
+      hosts: new Map(),
+      waited: null,
+    };
+    const results = await runBody(graphBody(graph), names, { ...this.#context, budget, kept });
+    if (kept.waited) throw refused(kept.waited, "it waits for values");
+    for (const { name } of given) {
+      const value = names.get(name);
+      if (value?.kind !== "tensor") continue;
+      kept.types.set(name, value.type);
+      if (!varying.includes(name)) kept.values.set(name, valueOf(keep(copyOf(value.tensor)), value.type));
+    }
+    const oldest = this.#programs.keys().next().value;
+    if (this.#programs.size >= mostPrograms && oldest !== undefined) this.#programs.delete(oldest);
+    this.#programs.set(
+      whole,
+      new GraphProgram(graph, this.#settled!, varying, constants, kept, this.#context),
+    );
+    return results;
   }
 
   /** Bytes that a run may make of these values: what the device was told that it may take, or in proportion to them. */
@@ -300,6 +396,7 @@ export class OnnxModel {
   /** Frees its weights. */
   dispose(): void {
     demandNoMore(arguments, 0, "dispose");
+    this.#programs.clear();
     for (const value of this.#constants.values()) if (value.kind === "tensor") value.tensor.dispose();
   }
 
@@ -328,6 +425,11 @@ function demandShape(
       `run: the input "${name}" is ${formatShape(given)}, expected [${listed(shape.map((n) => n ?? "?"))}]`,
     );
   }
+}
+
+/** The caller may change what was given. */
+function copyOf(t: Tensor): Tensor {
+  return noGrad(() => clone(t));
 }
 
 /** A value as a caller gets it; what is the caller's or the model's own comes under a handle of its own. */

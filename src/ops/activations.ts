@@ -65,6 +65,8 @@ export function relu6(x: Tensor): Tensor {
  * x, not below `min` and not above `max`; unlike {@link clamp} its gradient on the bounds is 0.
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
+ * @throws {ShapeError} when the shapes do not broadcast.
  * @category Elementwise operations
  */
 export function hardtanh(x: Tensor, min = -1, max = 1): Tensor {
@@ -77,6 +79,7 @@ export function hardtanh(x: Tensor, min = -1, max = 1): Tensor {
  *
  * @throws {DTypeError} for quantised tensors.
  * @throws {DeviceError} for tensors on different devices.
+ * @throws {ShapeError} when the shapes do not broadcast.
  * @example
  * ```ts
  * threshold(tensor([0.5, 2]), 1, 0); // [0, 2]
@@ -92,6 +95,8 @@ export function threshold(x: Tensor, limit: number, value: number): Tensor {
  * x where positive, else negativeSlope · x.
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * leakyRelu(tensor([-1, 2]), 0.1); // [-0.1, 2]
@@ -107,6 +112,8 @@ export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
  * x where positive, else alpha · (eˣ − 1) (Clevert, Unterthiner, Hochreiter 2015).
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
+ * @throws {ShapeError} when the shapes do not broadcast.
  * @category Elementwise operations
  */
 export function elu(x: Tensor, alpha = 1): Tensor {
@@ -160,6 +167,8 @@ export function mish(x: Tensor): Tensor {
  * ln(1 + e^(beta · x)) / beta; x itself where beta · x is above `threshold`, as in PyTorch.
  *
  * @throws {DTypeError} for quantised tensors.
+ * @throws {DeviceError} for tensors on different devices.
+ * @throws {ShapeError} when the shapes do not broadcast.
  * @category Elementwise operations
  */
 export function softplus(x: Tensor, beta = 1, threshold = 20): Tensor {

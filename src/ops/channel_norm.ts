@@ -70,6 +70,7 @@ function centred(x: Tensor, axes: number[], eps: number): Tensor {
  * @throws {ShapeError} when shapes do not fit together; the message has both.
  * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Products, attention, norms
  */
 export function batchNorm(

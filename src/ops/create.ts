@@ -262,7 +262,7 @@ function constant(
 }
 
 /**
- * Zeros.
+ * Zeros of that shape.
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
@@ -281,7 +281,7 @@ export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
 }
 
 /**
- * Ones.
+ * Ones of that shape.
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
@@ -300,7 +300,7 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
 }
 
 /**
- * A tensor with undefined contents, to be written before it is read.
+ * A tensor of that shape with undefined contents, to be written before it is read.
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
@@ -466,6 +466,7 @@ export function linspace(start: number, end: number, steps: number, options: Ten
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
  * @throws {DeviceError} where memory is not enough.
+ * @throws {DTypeError} for a dtype that the device does not hold, and gradients of integers.
  * @example
  * ```ts
  * eye(2); // [[1, 0], [0, 1]]

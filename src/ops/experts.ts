@@ -1,8 +1,8 @@
 /**
  * Products of rows with matrices that they choose, as mixtures of experts have them (Shazeer et al. 2017).
  *
- * By a kernel where the device has one. By definition the chosen matrices of few rows are picked, and for many rows each matrix is
- * multiplied with all of them.
+ * By a kernel where the device has one. By definition the matrices that rows chose are picked where these are fewer than all, and else
+ * each matrix is multiplied with all rows.
  *
  * @module
  */
@@ -18,9 +18,6 @@ import { indexSelect } from "./index.ts";
 import { linear, matmul } from "./matmul.ts";
 import type { Tensor } from "./tensor.ts";
 import { reshape, slice, transpose, unsqueeze } from "./views.ts";
-
-/** Rows up to which the chosen matrices are picked. */
-const mostPicked = 4;
 
 /**
  * Row i of what is given is W[index[i]] · x[i]: x [rows, depth], `weight` [experts · columns, depth] with all matrices one below the
@@ -46,7 +43,8 @@ export function expertLinear(x: Tensor, weight: Tensor, index: Tensor, experts: 
     return out;
   }
   return tidy(() => {
-    if (rows <= mostPicked) {
+    // A graph that is written is for any number of rows, and says so by its arithmetic (`capture/trace_backend.ts`).
+    if (rows <= experts && x.backend.arithmetic !== "deterministic") {
       const place = { dtype: "i32", device: x.device } as const;
       const own = add(mul(unsqueeze(index, 1), columns), arange(columns, place)); // [rows, columns]
       const picked = reshape(indexSelect(weight, 0, reshape(own, [-1])), [rows, columns, depth]);

@@ -44,6 +44,7 @@ function listOfOne(x: Tensor): Tensor {
  * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
  *   (WebGPU) says so when values are read.
  * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Views and indexing
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
@@ -113,6 +114,7 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
  * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
  *   (WebGPU) says so when values are read.
  * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * scatterAdd(zeros([3]), 0, tensor([0, 2, 2], { dtype: "i32" }), ones([3])); // [1, 0, 2]
@@ -185,6 +187,7 @@ function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
  * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
  *   (WebGPU) says so when values are read.
  * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * indexSelect(tensor([10, 20, 30]), 0, tensor([2, 0], { dtype: "i32" })); // [30, 10]
@@ -219,6 +222,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
  * @throws {ShapeError} for an id that names no row, below 0 too: ids are names, not positions that may count from the end.
  * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
  * At once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * embedding(tensor([1, 1], { dtype: "i32" }), tensor([[1, 2], [3, 4]])); // [[3, 4], [3, 4]]
@@ -297,9 +301,10 @@ export function byClass<T>(
 }
 
 /**
- * Class ids as positions: those count from the end where they are negative, but no class is.
+ * Class ids as positions, in the same shape: those count from the end where they are negative, but no class is.
  *
  * @throws {DTypeError} for what is no tensor.
+ * @throws {ShapeError} for a list of `classes` that does not broadcast.
  * @category Views and indexing
  */
 export function asPositions(ids: Tensor, classes: number): Tensor {

@@ -42,8 +42,9 @@ function demandInside(what: string, list: Tensor, size: number, axis: string): v
     at < -size || at >= size
       ? new ShapeError(`${what}: index ${at} is outside [${-size}, ${size - 1}], the places of ${axis}`)
       : null;
-  activeCapture()?.explain(list.backend, list, errorOf);
-  for (const at of readNow(list) ?? []) {
+  const capture = activeCapture();
+  capture?.explain(list.backend, list, errorOf);
+  for (const at of (capture ? null : readNow(list)) ?? []) {
     const error = errorOf(at);
     if (error) throw error;
   }
@@ -78,8 +79,10 @@ function rowsOf(what: string, x: Tensor, indices: readonly Tensor[]): Named {
  * `x[indices[0], indices[1], …]`: lists of positions, one for each of the first axes, which broadcast; negative ones count from
  * the end. The result is [...their shape, ...the rest of x's].
  *
- * @throws {ShapeError} for lists that do not fit and for a position outside of its axis; a device that answers late (WebGPU)
- *   says so when values are read. {DTypeError} for positions that are not i32 or i64.
+ * @throws {ShapeError} for lists that do not fit and for a position outside of its axis; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @throws {DTypeError} for positions that are not i32 or i64.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * const x = tensor([[1, 2], [3, 4]]);
@@ -101,8 +104,11 @@ const putOptions: OptionTable<{ accumulate?: boolean }> = { accumulate: flag };
  * x with `values` at `x[indices[0], indices[1], …]`; they broadcast to the shape that {@link index} gives. With `accumulate` they
  * are added, and those of one place add up; else the last of one place stays.
  *
- * @throws {ShapeError} for shapes that do not fit and for a position outside of its axis; a device that answers late (WebGPU)
- *   says so when values are read. {DTypeError} for positions that are not i32 or i64, and values of another dtype.
+ * @throws {ShapeError} for shapes that do not fit and for a position outside of its axis; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @throws {DTypeError} for positions that are not i32 or i64, and values of another dtype.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * indexPut(zeros([2, 2]), [tensor([1], { dtype: "i32" })], tensor([5, 6])); // [[0, 0], [5, 6]]
@@ -142,7 +148,8 @@ export function indexPut(
  * The elements of x at places of its row-major order: the index's shape. Negative places count from the end.
  *
  * @throws {ShapeError} for a place outside of x; a device that answers late (WebGPU) says so when values are read.
- *   {DTypeError} for places that are not i32 or i64.
+ * @throws {DTypeError} for places that are not i32 or i64.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * take(tensor([[1, 2], [3, 4]]), tensor([0, -1], { dtype: "i32" })); // [1, 4]
@@ -163,8 +170,9 @@ export function take(x: Tensor, index: Tensor): Tensor {
  * {@link gather}, where x and the index broadcast along the other axes, as `argsort` and `argmax` give it; without `dim` x is a
  * list, and so is the index.
  *
- * @throws {ShapeError} for shapes that do not fit and for a position outside of the axis. {DTypeError} for positions that are
- *   not i32 or i64.
+ * @throws {ShapeError} for shapes that do not fit and for a position outside of the axis.
+ * @throws {DTypeError} for positions that are not i32 or i64.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * const x = tensor([[3, 1], [2, 4]]);

@@ -286,6 +286,7 @@ function asRows(x: Tensor): Tensor {
  *   once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
  * @throws {DTypeError} for what is no tensor, and targets that are not i32 or i64.
  * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Losses
  */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
@@ -310,6 +311,7 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  *   once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
  * @throws {DTypeError} for what is no tensor, and targets that are not i32 or i64.
  * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DeviceError} for tensors on different devices.
  *
  * @example
  * ```ts

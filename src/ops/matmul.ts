@@ -200,6 +200,7 @@ function affineShape(x: Tensor, weight: Tensor, bias: Tensor | null): number[] {
  * @throws {ShapeError} when sizes do not fit.
  * @throws {OptionError} for an option that does not exist, or a value it cannot have.
  * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+ * @throws {DeviceError} for tensors on different devices.
  * @category Products, attention, norms
  */
 export function affine(
@@ -324,6 +325,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
  * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * dot(tensor([1, 2]), tensor([3, 4])); // 11
@@ -378,7 +380,7 @@ export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Ten
 }
 
 /**
- * PyTorch's name for {@link matmul} of two matrices.
+ * PyTorch's name for {@link matmul} of two matrices: [n, k] and [k, m] → [n, m].
  *
  * @throws {ShapeError} for anything else.
  * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.

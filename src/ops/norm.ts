@@ -80,6 +80,7 @@ function rows(t: Tensor, width: number): View {
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
  * @throws {DTypeError} for what is no tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * layerNorm(tensor([[1, 3]]), [2]); // [[-1, 1]]
@@ -156,6 +157,7 @@ function flat(t: Tensor): View {
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
  * @throws {DTypeError} for an operand that is neither a number nor a tensor.
+ * @throws {DeviceError} for tensors on different devices.
  * @example
  * ```ts
  * rmsNorm(tensor([[3, 4]]), [2], undefined, 0); // [[0.8485, 1.1314]]

@@ -249,6 +249,8 @@ function adaptiveMaxPool(what: string, x: Tensor, outputSize: OutputSize, axes: 
  * The largest element of each window of x [batch, channels, time]; of equal ones the first gets the gradient.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function maxPool1d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
@@ -260,6 +262,8 @@ export function maxPool1d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * The largest element of each window of x [batch, channels, height, width]; of equal ones the first gets the gradient.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @example
  * ```ts
  * maxPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[4]]]]
@@ -275,6 +279,8 @@ export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * The largest element of each window of x [batch, channels, depth, height, width]; of equal ones the first gets the gradient.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function maxPool3d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
@@ -286,6 +292,8 @@ export function maxPool3d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * The mean of each window of x [batch, channels, time].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function avgPool1d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
@@ -297,6 +305,8 @@ export function avgPool1d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * The mean of each window of x [batch, channels, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * avgPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[2.5]]]]
@@ -312,6 +322,8 @@ export function avgPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * The mean of each window of x [batch, channels, depth, height, width].
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function avgPool3d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
@@ -323,6 +335,8 @@ export function avgPool3d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
  * The norm of each window of x [batch, channels, time]: the `normType`-th root of the sum of these powers.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @example
  * ```ts
  * lpPool1d(tensor([[[3, 4]]]), 2, 2); // [[[5]]]
@@ -343,6 +357,8 @@ export function lpPool1d(
  * The norm of each window of x [batch, channels, height, width]: the `normType`-th root of the sum of these powers.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function lpPool2d(
@@ -359,6 +375,8 @@ export function lpPool2d(
  * The norm of each window of x [batch, channels, depth, height, width]: the `normType`-th root of the sum of these powers.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {DTypeError} for what is no tensor.
  * @category Products, attention, norms
  */
 export function lpPool3d(
@@ -375,6 +393,8 @@ export function lpPool3d(
  * The means of as many windows of x [batch, channels, time] as are asked for, which share it evenly.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for an output size that is none.
  * @example
  * ```ts
  * adaptiveAvgPool1d(tensor([[[1, 2, 3]]]), 2); // [[[1.5, 2.5]]]
@@ -390,6 +410,8 @@ export function adaptiveAvgPool1d(x: Tensor, outputSize: OutputSize): Tensor {
  * The means of as many windows of x [batch, channels, height, width] as are asked for, which share it evenly.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for an output size that is none.
  * @category Products, attention, norms
  */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: OutputSize): Tensor {
@@ -401,6 +423,8 @@ export function adaptiveAvgPool2d(x: Tensor, outputSize: OutputSize): Tensor {
  * The means of as many windows of x [batch, channels, depth, height, width] as are asked for, which share it evenly.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for an output size that is none.
  * @category Products, attention, norms
  */
 export function adaptiveAvgPool3d(x: Tensor, outputSize: OutputSize): Tensor {
@@ -412,6 +436,8 @@ export function adaptiveAvgPool3d(x: Tensor, outputSize: OutputSize): Tensor {
  * The largest elements of as many windows of x [batch, channels, time] as are asked for, which share it evenly.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for an output size that is none.
  * @example
  * ```ts
  * adaptiveMaxPool1d(tensor([[[1, 2, 3]]]), 2); // [[[2, 3]]]
@@ -427,6 +453,8 @@ export function adaptiveMaxPool1d(x: Tensor, outputSize: OutputSize): Tensor {
  * The largest elements of as many windows of x [batch, channels, height, width] as are asked for, which share it evenly.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for an output size that is none.
  * @category Products, attention, norms
  */
 export function adaptiveMaxPool2d(x: Tensor, outputSize: OutputSize): Tensor {
@@ -438,6 +466,8 @@ export function adaptiveMaxPool2d(x: Tensor, outputSize: OutputSize): Tensor {
  * The largest elements of as many windows of x [batch, channels, depth, height, width] as are asked for, which share it evenly.
  *
  * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @throws {DTypeError} for what is no tensor.
+ * @throws {OptionError} for an output size that is none.
  * @category Products, attention, norms
  */
 export function adaptiveMaxPool3d(x: Tensor, outputSize: OutputSize): Tensor {

@@ -134,7 +134,7 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
 }
 
 /**
- * Uniform random numbers in [0, 1).
+ * Uniform random numbers of that shape, in [0, 1).
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
@@ -152,7 +152,7 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
 }
 
 /**
- * Standard normal random numbers.
+ * Standard normal random numbers of that shape.
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist.
@@ -240,7 +240,7 @@ export function demandBounds(what: string, low: number, high: number): void {
 }
 
 /**
- * Uniform random numbers in [low, high).
+ * Uniform random numbers of that shape, in [low, high).
  *
  * @throws {ShapeError} for sizes that are no whole numbers from 0.
  * @throws {OptionError} for options that do not exist and a `low` above `high`.

@@ -43,7 +43,8 @@ export type Nested = number | Nested[];
  * An array of numbers on a device, with its place on the tape.
  *
  * Computing is synchronous; reading values (`data`, `item`, `toArray`) is not, because a device may answer late.
- * Make one with `tensor`, `zeros`, `randn` … rather than with the constructor.
+ * Make one with `tensor`, `zeros`, `randn` … rather than with the constructor. Operations as methods stand in
+ * {@link ElementwiseMethods}, {@link FunctionMethods}, {@link ReduceMethods}, {@link ViewMethods} and {@link ProductMethods}.
  *
  * @category Tensors
  */
@@ -137,7 +138,7 @@ export class Tensor extends ProductMethods {
     });
   }
 
-  /** The same memory without a tape: gradients stop here. */
+  /** The same memory in the same shape without a tape: gradients stop here. */
   detach(): Tensor {
     demandNoMore(arguments, 0, "detach");
     return detach(this);

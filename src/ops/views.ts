@@ -42,7 +42,7 @@ export function contiguous(x: Tensor): Tensor {
 }
 
 /**
- * A contiguous copy with memory of its own.
+ * A contiguous copy of the same shape, with memory of its own.
  *
  * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
@@ -533,7 +533,7 @@ export function t(x: Tensor): Tensor {
 }
 
 /**
- * The same memory without a tape: gradients stop here.
+ * The same memory in the same shape without a tape: gradients stop here.
  *
  * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing

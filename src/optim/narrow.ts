@@ -22,14 +22,16 @@ import { copyInto, keep } from "../tensor/mod.ts";
 /** Numbers remembered for fewer than so many are in f32, as in bitsandbytes: they take no memory, and often matter most. */
 export const leastNarrow = 4096;
 
-const most = 256, least = 32;
+/** Numbers that share a scale: at most, and at least. */
+const most = 256;
+export const leastBlock = 32;
 
 /** How many numbers of `p` share a scale; 0 where they are remembered in f32. */
 export function blockFor(p: Tensor): number {
   if (p.size < leastNarrow || byteSize(p.dtype, 1) > 4) return 0;
   let block = most;
   while (p.size % block !== 0) block /= 2;
-  return block < least || !(p.isContiguous || isTurned(p)) ? 0 : block;
+  return block < leastBlock || !(p.isContiguous || isTurned(p)) ? 0 : block;
 }
 
 const isTurned = (p: Tensor): boolean => p.shape.length === 2 && p.strides[0] === 1;

@@ -19,7 +19,7 @@ import { program } from "../expr/program.ts";
 import { copyInto, full, Tensor, toDType, transpose } from "../ops/mod.ts";
 import { activeCapture, computeType, keep, noGrad, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
 import { FiniteGradients } from "./finite.ts";
-import { blockFor, decode, encode, type Narrow, zeroCodes } from "./narrow.ts";
+import { blockFor, decode, encode, leastBlock, leastNarrow, type Narrow, zeroCodes } from "./narrow.ts";
 import type { ByOperations, OptimizerOptions, Rule } from "./rule.ts";
 
 /**
@@ -121,6 +121,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       );
     });
     const groups = list.every((item) => item instanceof Tensor) ? [{ params: list }] : list;
+    // Those that take the bits of all, and those that say their own.
+    const narrow: [inherits: boolean, group: ParamGroup<O>][] = [];
     this.paramGroups = groups.map((group) => {
       if (group instanceof Tensor) {
         throw new OptionError(`${rule.name}: give parameters, or groups { params, lr … }, not both`);
@@ -134,6 +136,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
           `${rule.name}: stateBits 8 has no effect because nothing is remembered with these options; leave it out`,
         );
       }
+      if (whole.stateBits === 8) narrow.push([mine.stateBits === undefined, whole]);
       return whole;
     });
     const seen = new Set<Tensor>();
@@ -152,6 +155,16 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       seen.add(p);
     }
     if (seen.size === 0) throw new OptionError(`${rule.name}: was given no parameters`);
+    const shared = narrow.filter(([inherits]) => inherits), own = narrow.filter(([inherits]) => !inherits);
+    for (const groups of [shared, ...own.map((one) => [one])]) {
+      const all = groups.flatMap(([, { params }]) => params);
+      if (groups.length === 0 || all.some((p) => blockFor(p) > 0)) continue;
+      const largest = all.reduce((n, p) => Math.max(n, p.size), 0);
+      throw new OptionError(
+        `${rule.name}: stateBits 8 has no effect because it takes a parameter of at least ${leastNarrow} numbers, in whole blocks ` +
+          `of ${leastBlock}, and the largest has ${largest}; leave it out`,
+      );
+    }
     this.#finite.prepare([...seen]);
     const first = this.paramGroups[0].lr;
     this.#proportions = this.paramGroups.map(({ lr }) => first > 0 ? lr / first : 1);

@@ -27,7 +27,7 @@ const tick = 20;
  *
  * @param path a path or a `file:` URL.
  * @throws FerrotypeError when it cannot be opened.
- * @throws FormatError for a pipe or a device, whose bytes cannot be read in any order.
+ * @throws {FormatError} for a pipe or a device, whose bytes cannot be read in any order.
  */
 export async function openFile(path: string | URL): Promise<ByteSource> {
   const name = pathOf(path);

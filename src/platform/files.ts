@@ -125,7 +125,7 @@ export function checkRegular(name: string, status: FileStats): void {
 /**
  * The whole file, in memory of its own. For large files see `openFile`.
  *
- * @throws FormatError for a pipe or a device.
+ * @throws {FormatError} for a pipe or a device.
  */
 export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuffer>> {
   const name = pathOf(path);

@@ -35,7 +35,7 @@ import type { ReadTensorOptions } from "./safetensors.ts";
  */
 export class Gguf extends GgufFile {
   /**
-   * Reads one tensor, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4, Q4_K is
+   * Reads one tensor in the shape that its view has, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4, Q4_K is
    * q4k …), and blocks of other types, or that the device does not hold, as f32.
    *
    * @throws {FormatError} when there is no such name.
@@ -126,7 +126,7 @@ async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
 }
 
 /**
- * Writes tensors and notes to a GGUF file, which appears whole or not at all. Names and notes are the caller's: what a
+ * Writes tensors of any shapes and notes to a GGUF file, which appears whole or not at all. Names and notes are the caller's: what a
  * program makes of them is up to it.
  *
  * @throws {OptionError} for notes that the format does not hold.

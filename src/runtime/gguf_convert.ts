@@ -23,8 +23,7 @@ import {
   typeForRows,
 } from "../files/gguf/mod.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
-import { matchNames } from "../models/checkpoint.ts";
-import { inPieces } from "../models/decoder/experts.ts";
+import { inPieces, matchNames } from "../models/checkpoint.ts";
 import { ggufArchitecture, ggufShapes, ggufWeight } from "../models/gguf.ts";
 import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
 import { nestedText } from "../models/nested.ts";

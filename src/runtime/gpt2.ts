@@ -4,6 +4,7 @@
  * @module
  */
 import { demandNoMore } from "../core/demand.ts";
+import { OptionError } from "../core/errors.ts";
 import { gpt2Family } from "../models/gpt2/family.ts";
 import { type GPT2Config, GPT2Model } from "../models/mod.ts";
 import type { Embedding, LayerNorm, LayerOptions, Linear } from "../nn/mod.ts";
@@ -32,6 +33,7 @@ export class GPT2 extends TextModel<GPT2Model> {
    * √(2 · layers), biases 0 (the paper's section 2.3). Seeded by `manualSeed`.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
     demandNoMore(arguments, 2, "GPT2");
@@ -85,6 +87,9 @@ export class GPT2 extends TextModel<GPT2Model> {
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
     demandNoMore(arguments, 2, "load");
     const given = checkLoad("GPT2.load", options);
+    if ((given.distributed?.size ?? 1) > 1) {
+      throw new OptionError("GPT2.load: distributed splits what CausalLM.load makes; load it with that");
+    }
     return await loadFromFolder(
       await openModel(where, given),
       gpt2Family,

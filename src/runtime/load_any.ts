@@ -12,6 +12,7 @@ import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { sizeOf } from "../core/shape.ts";
 import { counted } from "../core/show.ts";
+import { onAllRanks } from "../distributed/on_all_ranks.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
 import { familyOf, familyOfConfig } from "../models/registry.ts";
 import type { CausalNetwork } from "../models/mod.ts";
@@ -126,16 +127,29 @@ export async function loadAny(
   where: string | URL | GivenFiles | Openable,
   options: Options,
 ): Promise<CausalLM> {
-  const given = checkLoad("CausalLM.load", options);
+  const given = checkLoad("CausalLM.load", options), { distributed, device = "cpu" } = given;
+  const ranks = distributed?.size ?? 1;
+  if (ranks > 1 && isGguf(where)) {
+    throw onAllRanks(
+      new OptionError("CausalLM.load: a GGUF is not split over ranks; convert it to a folder of safetensors"),
+    );
+  }
+  if (ranks > 1 && device !== "cpu") {
+    throw onAllRanks(
+      new OptionError(`CausalLM.load: device is "${device}", and layers are split over ranks on "cpu" alone`),
+    );
+  }
   if (isGguf(where)) demandNoHub(where, given);
   if (isGguf(where)) return await loadGguf(Model, await openGguf(where), given);
   const open = await openModel(where as string | URL | GivenFiles, given);
-  if (open.json === null) {
+  if (open.json === null && ranks === 1) {
     const alone = await open.folder.only?.(isFirstGguf);
     if (alone) return await loadGguf(Model, await openGguf(alone), given);
   }
-  const family = familyOfConfig(demandConfig(open), `${open.folder.name}/config.json`) as Family<object>;
-  return await loadFromFolder(open, family, given, makeOf(Model, family));
+  const whole = familyOfConfig(demandConfig(open), `${open.folder.name}/config.json`) as Family<object>;
+  const family = distributed?.part(whole) ?? whole;
+  const load = (): Promise<CausalLM> => loadFromFolder(open, family, given, makeOf(Model, family));
+  return await (distributed?.patiently(load) ?? load());
 }
 
 /** A model from a GGUF, which is closed. */

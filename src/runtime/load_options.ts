@@ -8,6 +8,7 @@ import type { DType } from "../core/dtype.ts";
 import * as kinds from "../core/kinds.ts";
 import type { OptionTable } from "../core/options.ts";
 import { hubOptions } from "../hub/options.ts";
+import type { Distributed } from "../distributed/distributed.ts";
 import type { GPT2Config } from "../models/mod.ts";
 import type { FolderOptions } from "./model_folder.ts";
 
@@ -52,6 +53,11 @@ export interface LoadOptions<C extends object = Partial<GPT2Config>>
   config?: C;
   /** In place of every dropout that the family has, to train with. Default: those of `config.json`. */
   dropout?: number;
+  /**
+   * Splits the layers over the ranks of `distributed`, which all load the model and generate with it alike: each reads and holds its own
+   * alone, on the cpu. For a folder of safetensors. Default: every rank has the whole model.
+   */
+  distributed?: Distributed;
   /** Hears of progress. */
   onProgress?: (progress: LoadProgress) => void;
   /** Hears of what can hardly be meant, such as a tokenizer of another model. Default: `console.warn`. */
@@ -65,6 +71,7 @@ export const loadOptions: OptionTable<LoadOptions> = {
   device: kinds.oneOf("cpu", "webgpu", "reference", "auto"),
   config: kinds.called("an object with values of config.json, in camelCase", kinds.object),
   dropout: kinds.number({ from: 0, below: 1 }),
+  distributed: kinds.called("distributed, after its init()", kinds.object),
   onProgress: kinds.callback,
   onWarning: kinds.callback,
 };

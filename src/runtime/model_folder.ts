@@ -12,6 +12,7 @@ import { type JsonLimits, parseJson } from "../core/json.ts";
 import type { HubOptions } from "../hub/settings.ts";
 import {
   currentPath,
+  exists,
   fromPage,
   isDirectory,
   isHttp,
@@ -218,6 +219,12 @@ export async function openFolder(
   if (mayLook && await isDirectory(where)) {
     demandNoHub(where, options);
     return new DiskFolder(where);
+  }
+  if (mayLook && await exists(where)) {
+    throw new FormatError(
+      `"${where}" is a file, expected a folder with config.json, a .gguf, a URL, ` +
+        `or organisation/name such as openai-community/gpt2`,
+    );
   }
   if (named) {
     // Loaded when it is needed: most pages read from their own server.

@@ -7,7 +7,7 @@ import { FormatError, OptionError } from "../core/errors.ts";
 import { counted, listed, show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
-import { asInFile, generationDefaults, idleFields, unknownIn } from "../generate/generation_config.ts";
+import { asInFile, generationDefaults, idleFields, strangersIn } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
@@ -45,12 +45,12 @@ export async function generationOf(
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(error.message, { cause: error });
   }
-  const unknown = json === null ? [] : unknownIn(json);
-  for (const [slip, meant] of unknown) {
-    if (meant === undefined) continue;
-    warn(`${where}: there is no field ${show(slip)}, so it is passed over; did you mean "${meant}"?`);
+  const strangers = json === null ? [] : strangersIn(json);
+  for (const [name, advice] of strangers) {
+    if (advice === undefined) continue;
+    warn(`${where}: there is no field ${show(name)}, so it is passed over; ${advice}`);
   }
-  const others = unknown.flatMap(([name, meant]) => meant === undefined ? [show(name)] : []);
+  const others = strangers.flatMap(([name, advice]) => advice === undefined ? [show(name)] : []);
   if (others.length > 0) {
     warn(
       `${where}: ${
@@ -68,6 +68,22 @@ export async function generationOf(
   const all = { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
   for (const sentence of idleFields(all, vocabSize)) warn(`${where}: ${sentence}`);
   return all;
+}
+
+/** Options that add to the result, and change nothing of the text. */
+const besideText = ["outputScores", "outputLogits", "returnDictInGenerate"];
+
+/**
+ * For what gives less than a whole result: `gives` says so, and what gives that.
+ * @throws {OptionError} for an option that adds to a result; `logprobs` are told to `onToken`, too.
+ */
+export function demandNothingBeside(what: string, options: GenerateOptions, gives: string): void {
+  const given = options as Readonly<Record<string, unknown>> | null;
+  const idle = besideText.find((name) => given?.[name] === true) ??
+    (typeof given?.logprobs === "number" && given.onToken === undefined ? "logprobs" : undefined);
+  if (idle === undefined) return;
+  const hear = idle === "logprobs" ? ", or hear them with onToken" : "";
+  throw new OptionError(`${what}: ${idle} has no effect because ${gives}${hear}`);
 }
 
 /** @throws {OptionError} for a prompt that is no list of ids. */
@@ -115,13 +131,12 @@ export interface Prepared {
   options: ResolvedOptions;
 }
 
-/** Prepares prompts, a slice in each turn of the event loop. `read` reads any of them at once, `check` looks at ids. */
+/** Prepares prompts, a slice in each turn of the event loop. `read` reads any of them at once, or takes the ids it became. */
 export async function prepareAll(
   prompts: readonly (string | readonly number[])[],
   options: ResolvedOptions,
   tokenizer: Tokenizer | null,
-  read: (prompt: string | readonly number[]) => number[],
-  check: (ids: readonly number[]) => void,
+  read: (prompt: string | readonly number[], encoded?: number[]) => number[],
 ): Promise<Prepared> {
   const all = function* (): Steps<number[][]> {
     const found: number[][] = [];
@@ -130,8 +145,7 @@ export async function prepareAll(
       const steps = typeof prompt === "string" && prompt !== ""
         ? tokenizer?.encodeSteps?.(prompt)
         : undefined;
-      if (steps) check(found[found.push(yield* steps) - 1]);
-      else found.push(read(prompt));
+      found.push(steps ? read(prompt, yield* steps) : read(prompt));
     }
     return found;
   };

@@ -27,12 +27,13 @@ function tensorOf(array: NpyArray, { dtype, device }: ReadTensorOptions): Tensor
 }
 
 /**
- * Reads an array that NumPy saved (`.npy`): a path, URL, Blob or bytes. f64 becomes f32 unless it is asked for on the
+ * Reads an array that NumPy saved (`.npy`), in its shape: a path, URL, Blob or bytes. f64 becomes f32 unless it is asked for on the
  * reference device; integers that there is no dtype for (i8, i16, u16, u32) come in the next wider one.
  *
  * @throws {FormatError} for what is no such file.
  * @throws {DTypeError} for a dtype that the device does not hold.
  * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
  * @category Files
  */
 export async function readNpy(what: Openable, options: ReadTensorOptions = {}): Promise<Tensor> {
@@ -47,7 +48,7 @@ export async function readNpy(what: Openable, options: ReadTensorOptions = {}): 
 }
 
 /**
- * Writes a tensor as NumPy reads it (`.npy`), whole or not at all.
+ * Writes a tensor of any shape as NumPy reads it (`.npy`), whole or not at all.
  *
  * @throws {FormatError} for a dtype that NumPy does not have (bf16, blocks of weights).
  * @throws {DTypeError} for what is no tensor.
@@ -67,13 +68,14 @@ const suffix = ".npy";
 const mostBytes = 2 ** 32 - 1;
 
 /**
- * Reads the arrays of an archive that NumPy saved (`.npz`, packed or not) by their names: a path, URL, Blob or bytes. Dtypes as
+ * Reads the arrays of an archive that NumPy saved (`.npz`, packed or not) by their names, in their shapes: a path, URL, Blob or bytes. Dtypes as
  * in {@link readNpy}.
  *
  * @throws {FormatError} for what is no such archive, and where it is damaged.
  * @throws {DTypeError} for a dtype that the device
  * does not hold.
  * @throws {OptionError} for options that do not exist, or values that they do not take.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
  * @category Files
  */
 export async function readNpz(what: Openable, options: ReadTensorOptions = {}): Promise<Map<string, Tensor>> {
@@ -104,7 +106,7 @@ export async function readNpz(what: Openable, options: ReadTensorOptions = {}): 
 }
 
 /**
- * Writes tensors by name as NumPy reads them (`.npz`, not packed), whole or not at all.
+ * Writes tensors of any shapes by name as NumPy reads them (`.npz`, not packed), whole or not at all.
  *
  * @throws {FormatError} for a dtype that NumPy does not have.
  * @throws {OptionError} for more than 4 GiB.

@@ -70,6 +70,8 @@ export class Onnx extends OnnxModel {
    * @throws {FormatError} for what is no ONNX model, and for one that cannot be run: it names every node that stands in
    * the way, its operator, opset and the reason.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FerrotypeError} for a file that is not there or cannot be read.
+   * @throws {DeviceError} for a device that is not there.
    */
   static async load(what: Openable, options: OnnxLoadOptions = {}): Promise<Onnx> {
     demandNoMore(arguments, 2, "load");
@@ -170,6 +172,7 @@ export async function exportOnnx(
  *
  * @throws {FormatError} for what is no ONNX model.
  * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
  * @category ONNX
  */
 export async function inspectOnnx(what: Openable): Promise<OnnxSummary> {

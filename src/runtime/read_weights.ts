@@ -90,12 +90,12 @@ export async function readWeights(
 }
 
 /**
- * What a device holds blocks of a GGUF as. Those of Q5_0 and IQ4_NL are q8 everywhere: that has the same integers and factors,
- * takes half as much again, and its products are several times as fast. What a device has no products with is f32.
+ * What a device holds blocks of a GGUF as. Where it has no products with them, those of Q5_0 and IQ4_NL are q8, which has the same
+ * integers and factors, and others are f32.
  */
 function heldBy(backend: Backend, dtype: DType): DType {
-  if (dtype === "q50" || dtype === "iq4nl") return "q8";
-  return backend.supports(dtype) ? dtype : "f32";
+  if (backend.supports(dtype)) return dtype;
+  return dtype === "q50" || dtype === "iq4nl" ? "q8" : "f32";
 }
 
 /** Bytes of weights up to which none are moved out of the device's memory while others are read into it. */

@@ -116,6 +116,7 @@ function openHere(what: Openable): Promise<ByteSource> {
  *
  * @throws {FormatError} for a malformed file, naming the tensor and the offset.
  * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
+ * @throws {FerrotypeError} for a file that is not there or cannot be read.
  * @category Files
  */
 export async function openSafetensors(what: Openable): Promise<Safetensors> {
@@ -189,7 +190,7 @@ export function tensorToSave(
 }
 
 /**
- * Writes tensors to `path`, or to several files with an index when `shardSize` is given and exceeded. They appear whole
+ * Writes tensors of any shapes to `path`, or to several files with an index when `shardSize` is given and exceeded. They appear whole
  * or not at all, all at once. One file replaces the one of its name and nothing else; shards replace that file too, and
  * shards of that name that were written here before.
  *

@@ -142,6 +142,7 @@ export class TabularModel extends TabularModelBase {
    * Reads a model that {@link TabularModel.save} wrote.
    * @throws {FormatError} for a file that is none.
    * @throws {OptionError} for what is no path, URL, Blob, bytes or byte source, and options that do not exist.
+   * @throws {FerrotypeError} for a file that is not there or cannot be read.
    */
   static async load(what: Openable): Promise<TabularModel> {
     demandNoMore(arguments, 1, "load");

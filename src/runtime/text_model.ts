@@ -6,7 +6,7 @@
 import { demandNoMore } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -42,7 +42,7 @@ import type { DeviceChoice } from "./choose_device.ts";
 import { explained, LogitsError } from "../generate/no_choice.ts";
 import { embedIds, type EmbedOptions, embedOptions, notFinite } from "./embed.ts";
 import type { SaveOptions } from "./load_options.ts";
-import { demandIds, demandList, prepareAll, type Prepared } from "./model_generation.ts";
+import { demandIds, demandList, demandNothingBeside, prepareAll, type Prepared } from "./model_generation.ts";
 import { contentsOf } from "./model_contents.ts";
 import { type Companions, companionsIn, tokenizerBeside } from "./companions.ts";
 import type { ModelFile } from "./model_files.ts";
@@ -117,8 +117,12 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return ids;
   }
 
-  /** What begins a text: as the configuration says, or else the token that GPT-2 and its kin both begin and end texts with. */
-  get #begin(): number | null {
+  /**
+   * What begins a text: as is asked for, or the configuration says, or else the token that GPT-2 and its kin both begin and end
+   * texts with.
+   */
+  #begin(asked: number | null): number | null {
+    if (asked !== null && asked < this.vocabSize) return asked;
     const { bos } = this.kind.ends(this.config), { tokenizer } = this, end = tokenizer?.eosTokenId;
     if (bos !== null || end === undefined || end >= this.vocabSize) return bos;
     return tokenizer!.idToToken(end) === "<|endoftext|>" ? end : null;
@@ -127,12 +131,30 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /** The ids to begin or go on with. A text of nothing begins at the end-of-text token, as texts did in training. */
   #promptIds(
     prompt: string | readonly number[],
-    { cache, minLength }: GenerateOptions,
+    { cache, minLength, maxLength, bosTokenId }: GenerateOptions,
     resolved: ResolvedOptions,
+    encoded?: number[],
   ): number[] {
-    const own = this.encode(prompt), begin = this.#begin;
-    const ids = prompt === "" && begin !== null && !cache?.ids.length ? [begin] : own;
-    demandLength(minLength, (cache?.ids.length ?? 0) + ids.length, resolved);
+    if (encoded) this.checkIds(encoded);
+    const own = encoded ?? this.encode(prompt), begin = this.#begin(resolved.bosTokenId);
+    const isEmpty = prompt === "" && !cache?.ids.length;
+    if (!isEmpty && typeof bosTokenId === "number") {
+      throw new OptionError(
+        `generate: bosTokenId has no effect because it begins a prompt of nothing, and ${
+          prompt === "" ? "the cache holds a text" : "this one has something"
+        }; leave it out, or put it into the ids of the prompt`,
+      );
+    }
+    const ids = isEmpty && begin !== null ? [begin] : own, length = (cache?.ids.length ?? 0) + ids.length;
+    demandLength(minLength, length, resolved);
+    if (maxLength == null && resolved.maxLength !== null && length >= resolved.maxLength) {
+      throw new OptionError(
+        `generate: the prompt has ${
+          counted(length, "token")
+        }, and the model's own generation_config.json says max_length ${resolved.maxLength}, which ` +
+          `leaves room for none; give maxNewTokens`,
+      );
+    }
     return ids;
   }
 
@@ -177,12 +199,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
     demandNoMore(arguments, 2, "complete");
-    for (const name of ["outputScores", "outputLogits", "returnDictInGenerate"] as const) {
-      if ((options as Record<string, unknown> | null)?.[name] !== true) continue;
-      throw new OptionError(
-        `complete: ${name} has no effect because complete gives the text alone; use completion`,
-      );
-    }
+    demandNothingBeside("complete", options, "complete gives the text alone; use completion");
     return (await this.completion(prompt, options)).text;
   }
 
@@ -372,16 +389,29 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
       prompts,
       settled,
       this.tokenizer,
-      (p) => this.#promptIds(p, options, settled),
-      (p) => this.checkIds(p),
+      (prompt, encoded) => this.#promptIds(prompt, options, settled, encoded),
     );
+  }
+
+  /** What to call texts that end generation: whoever asks for them. */
+  #stopWords({ stop, stopStrings }: GenerateOptions): string {
+    return stop ?? stopStrings ? "stop texts" : "the stop_strings of the model's own generation_config.json";
+  }
+
+  /** How those that the model's own file asks for are left out. */
+  #stopOut({ stop, stopStrings }: GenerateOptions): string {
+    return stop ?? stopStrings ? "" : " with { stop: [] }";
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {
     const resolved = resolveOptions(options, this.generationConfig);
     checkVocabulary(options, this.vocabSize);
     if (resolved.stop.length && !this.tokenizer) {
-      throw new OptionError("generate: stop texts need a tokenizer");
+      throw new OptionError(
+        `generate: ${this.#stopWords(options)} need a tokenizer; set model.tokenizer, or leave them out${
+          this.#stopOut(options)
+        }`,
+      );
     }
     return constrained(resolved, this.tokenizer);
   }
@@ -399,10 +429,15 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     options: GenerateOptions = {},
   ): AsyncGenerator<number, FinishReason> {
     demandNoMore(arguments, 2, "generateIds");
+    demandNothingBeside("generateIds", options, "generateIds gives the ids alone; use completion or stream");
     const resolved = resolveOptions(options, this.generationConfig);
     checkVocabulary(options, this.vocabSize);
     if (resolved.stop.length) {
-      throw new OptionError("generateIds: stop texts belong to generate, which makes text");
+      throw new OptionError(
+        `generateIds: ${this.#stopWords(options)} belong to generate, which makes text; leave them out${
+          this.#stopOut(options)
+        }`,
+      );
     }
     const [speaker, settled] = this.#speaker(resolved);
     return this.#ids(generateTokens(speaker, this.#promptIds(prompt, options, settled), settled));

@@ -46,8 +46,8 @@ type Json = Record<string, unknown>;
  * @param config the parsed tokenizer_config.json, which names the token that ends a text
  * `truncation` and `padding` of the file are kept and not done, as in `transformers`: who wants a length asks for it.
  *
- * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is asked for
- * and not installed
+ * @throws {FormatError} for a value that is no tokenizer.json.
+ * @throws {FerrotypeError} when `@huggingface/tokenizers` is asked for and not installed.
  * @throws {OptionError} for options that do not exist, or values that they do not take.
  * @throws {FormatError} for what is no tokenizer.json.
  * @category Text

@@ -29,6 +29,7 @@ export interface DataSource<B = Tensor> {
    * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is. A step takes `batches` of them
    * (default 1), for sources whose batches count unequally.
    * @throws {OptionError} for parts that the rows of a batch cannot be cut into.
+   * @throws {ShapeError} for a part that is none.
    */
   next(part?: BatchPart, batches?: number): B;
   /** Whether `next` honours a part. Of a source that does not, batches are made whole and cut. */

@@ -175,6 +175,7 @@ export class CheckpointStore {
    *
    * @throws {FormatError} for one that is damaged.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   async loadBest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
     demandNoMore(arguments, 1, "loadBest");

@@ -111,6 +111,8 @@ function plan(count: number, blockSize: number, stride: number): Window[] {
 /**
  * Loss, perplexity and bits per byte of `model` on a text given as ids.
  * @throws {OptionError} for fewer than two ids, or a stride outside 1 to blockSize.
+ * @throws {CancelledError} by `signal`.
+ * @throws {DTypeError} for a dtype of which keys and values are not kept.
  * @category Training
  */
 export async function evaluate(
@@ -127,7 +129,7 @@ export async function evaluate(
     );
   if (stride > blockSize) {
     throw new OptionError(
-      `evaluate: a stride of ${stride} would leave out tokens between blocks of ${blockSize}`,
+      `evaluate: stride is ${stride}, expected at most blockSize ${blockSize}: tokens between blocks would be left out`,
     );
   }
   if (cacheDType && !model.createCache) {

@@ -19,6 +19,7 @@ interface Suite {
 }
 
 const outcomes: Outcome[] = [];
+let declared = 0, share = 1;
 let open: Suite[] = [{ name: "", steps: [], after: [] }];
 
 /** Declares tests under a name. */
@@ -33,6 +34,7 @@ export function describe(name: string, declare: () => void): void {
 
 /** Declares a test. */
 export function it(name: string, step: Step): void {
+  if (declared++ % share !== 0) return;
   const { name: suite, steps } = open[open.length - 1];
   steps.push(async () => {
     let error: string | null = null;
@@ -58,6 +60,11 @@ export function after(step: Step): void {
 
 async function runSuite({ steps, after }: Suite): Promise<void> {
   for (const step of [...steps, ...after]) await step();
+}
+
+/** Has of the tests that are declared from now on only every `parts`th run. */
+export function shareOf(parts: number): void {
+  [declared, share] = [0, parts];
 }
 
 /** Runs everything declared so far. */

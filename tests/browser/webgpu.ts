@@ -7,7 +7,7 @@ import { GPT2, initWebGPU, noGrad, optim } from "../../mod.ts";
 import { openWebGpu } from "../../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../../src/platform/gpu.ts";
 import { conformance } from "../backend_conformance.ts";
-import { it, type Outcome, runAll } from "./test_runner.ts";
+import { it, type Outcome, runAll, shareOf } from "./test_runner.ts";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 
 interface Golden {
@@ -50,12 +50,16 @@ async function declareGoldens(): Promise<void> {
   });
 }
 
-/** Runs all; `part` and `parts` say which share of the suite's tests this page has. */
-async function main(): Promise<{ adapter: string; outcomes: Outcome[] } | { missing: string }> {
+/** Runs every `parts`th test of the suite, and all of GPT-2. */
+async function main(
+  parts: number,
+): Promise<{ adapter: string; outcomes: Outcome[] } | { missing: string }> {
   const { adapter, reason } = await requestGpuAdapter();
   if (adapter === null) return { missing: reason };
   const backend = await openWebGpu(adapter);
+  shareOf(parts);
   conformance("webgpu in a page", () => backend, { subnormals: false });
+  shareOf(1);
   await initWebGPU();
   it("GPT-2: the bundled model continues as on the cpu", async () => {
     const folder = new URL("/bundled/", location.href), options = { maxNewTokens: 12, doSample: false };

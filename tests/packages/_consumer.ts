@@ -39,7 +39,10 @@ function reason(): string | false {
   if (!existsSync(join(repository, "node_modules/typescript"))) {
     return "typescript is not installed; npm install";
   }
-  if (existsSync(join(tools, ".package-lock.json"))) return false;
+  const { devDependencies } = JSON.parse(readFileSync(join(dirname(tools), "package.json"), "utf8"));
+  if (Object.keys(devDependencies).every((name) => existsSync(join(tools, name, "package.json")))) {
+    return false;
+  }
   console.log("Installing what tries the packages with npm …");
   const failure = installWithNpm(dirname(tools));
   return failure === null ? false : `what tries the packages is not here: ${failure}`;

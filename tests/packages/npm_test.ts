@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { repository } from "../_data.ts";
 import { after, before, describe, it } from "../_suite.ts";
-import { linkedFrom } from "../../tools/links.ts";
+import { linkedFrom, linksIn } from "../../tools/links.ts";
 import { output, packed, Project, run, type Runner, runners, skip } from "./_consumer.ts";
 
 /** What a user's program may do: tensors, gradients, a model from files, text; and what it says where a package is missing. */
@@ -80,14 +80,19 @@ describe("the npm form", { skip }, () => {
       !/^(mod|src\/.*|cli\/.*)\.(js|js\.map|d\.ts)$/.test(name) &&
       !/^bin\/\w+\.js$/.test(name) && !/^web\/models\/shakespeare\/[\w.]+\.(json|safetensors)$/.test(name)
     );
-    const pages = await linkedFrom("README.md");
-    assertEquals(
-      odd.sort(),
-      [...new Set(["CHANGELOG.md", "LICENSE", "README.md", "bin.js", "package.json", ...pages])].sort(),
-    );
-    const links = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)];
-    assert(links.length > 10, "README has its links");
-    for (const [, link] of links) assert(existsSync(join(root, link)), `README.md: ${link}`);
+    const pages = await linkedFrom("README.md", "CHANGELOG.md");
+    assertEquals(odd.sort(), [...new Set(["LICENSE", "bin.js", "package.json", ...pages])].sort());
+    const dead: string[] = [];
+    let links = 0;
+    for (const page of pages.filter((name) => name.endsWith(".md"))) {
+      const named = linksIn(page, readFileSync(join(root, page), "utf8"));
+      links += named.length;
+      dead.push(...named.filter((link) => !existsSync(join(root, link))).map((link) => `${page}: ${link}`));
+    }
+    assertEquals(dead, []);
+    assert(links > 60, "pages have their links");
+    const lesson = readFileSync(join(root, "examples/01_tensor.ts"), "utf8");
+    assertMatch(lesson, /from "@ferrotype\/ferrotype";/);
     for (const name of names.filter((name) => name.endsWith(".js"))) {
       const text = readFileSync(join(root, name), "utf8");
       assertNotMatch(text, /(from|import\()\s*"\.[^"]*\.ts"/, name);

@@ -12,7 +12,7 @@ import { join, normalize } from "node:path";
 import process from "node:process";
 import { repository } from "../_data.ts";
 import { after, before, describe, it } from "../_suite.ts";
-import { Project, run, skip } from "./_consumer.ts";
+import { Project, run, skip, tools } from "./_consumer.ts";
 
 /** A program that touches each part of the public face, and a generic of ours with a model of ours. */
 const program = `
@@ -214,6 +214,32 @@ describe("a user's type check", { skip }, () => {
       assertEquals(stdout + stderr, "");
     });
   }
+
+  it("passes with the oldest TypeScript that the README names", async () => {
+    const readme = readFileSync(join(repository, "README.md"), "utf8");
+    const { version } = JSON.parse(readFileSync(join(tools, "typescript57/package.json"), "utf8"));
+    assertMatch(version, new RegExp(`^${/TypeScript ≥ (\d+\.\d+)/.exec(readme)![1]}\\.`));
+    const compilerOptions = {
+      target: "es2022",
+      module: "esnext",
+      moduleResolution: "bundler",
+      lib: ["esnext", "dom", "dom.iterable"],
+      types: [],
+      skipLibCheck: false,
+      noEmit: true,
+      ...strictest,
+    };
+    project.write({
+      "passing_on.ts": passingOn,
+      "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts", "passing_on.ts"] }),
+    });
+    const { stdout, stderr } = await run(
+      process.execPath,
+      ["run", "-A", join(tools, "typescript57/bin/tsc"), "-p", "."],
+      { cwd: project.folder },
+    );
+    assertEquals(stdout + stderr, "");
+  });
 
   it("passes with TypeScript and the sources as they are, under every strictness but for indices", async () => {
     const compilerOptions = {

@@ -127,11 +127,12 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   override logits(hidden: Tensor): Tensor {
     const { logitScale, logitSoftcap } = this.config;
-    return tidy(() => {
-      const { head, embedding } = this.parts;
-      const logits = head?.forward(hidden) ?? linear(hidden, embedding.weight);
-      return softcap(logitScale === 1 ? logits : mul(logits, logitScale), logitSoftcap);
-    });
+    return this.end(hidden, (hidden) =>
+      tidy(() => {
+        const { head, embedding } = this.parts;
+        const logits = head?.forward(hidden) ?? linear(hidden, embedding.weight);
+        return softcap(logitScale === 1 ? logits : mul(logits, logitScale), logitSoftcap);
+      }));
   }
 
   /**
@@ -143,8 +144,10 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     const rotations = new Map(
       [...this.#rotary].map(([kind, rotary]) => [kind, this.#rotation(rotary, place)]),
     );
-    const tokens = toDType(this.parts.embedding.forward(ids), autocastDType());
-    let x = embeddingScale === 1 ? tokens : mul(tokens, embeddingScale);
+    let x = this.begin(ids, () => {
+      const tokens = toDType(this.parts.embedding.forward(ids), autocastDType());
+      return embeddingScale === 1 ? tokens : mul(tokens, embeddingScale);
+    });
     this.parts.layers.slice(0, depth).forEach((layer, i) => {
       const { rotary } = layers[i], rotation = rotary && rotations.get(rotary)!;
       x = this.layer(
@@ -159,7 +162,7 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
           }),
       );
     });
-    return this.parts.norm.forward(x);
+    return this.end(x, (x) => this.parts.norm.forward(x));
   }
 
   /** Where angles change when a text grows, what was computed of it is computed again with those of its new length. */

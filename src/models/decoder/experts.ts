@@ -11,7 +11,7 @@ import { SparseExperts } from "../../nn/experts.ts";
 import { add, mul, sigmoid, type Tensor } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
 import { activations } from "../activations.ts";
-import type { ExpectedTensors, Shapes } from "../checkpoint.ts";
+import type { Shapes } from "../checkpoint.ts";
 import type { DecoderConfig, ExpertsConfig } from "./config.ts";
 import type { ModelSizes } from "../family.ts";
 import type { ConfigFields } from "./fields.ts";
@@ -123,30 +123,6 @@ export function expertPieces(parameter: string, experts: ExpertsConfig | null | 
   return kind === undefined
     ? null
     : Array.from({ length: experts!.count }, (_, expert) => `${path}.${expert}.${kind}.weight`);
-}
-
-/** What is expected of a file that has `pieces` of parameters by themselves. */
-export function inPieces(
-  expected: ExpectedTensors,
-  pieces: (parameter: string) => readonly string[],
-): ExpectedTensors {
-  const owners = new Map<string, { readonly parameter: string; readonly count: number }>();
-  let isWhole = true;
-  for (const parameter of expected.names()) {
-    const parts = pieces(parameter);
-    isWhole &&= parts.length === 1;
-    for (const part of parts) owners.set(part, { parameter, count: parts.length });
-  }
-  if (isWhole) return expected;
-  return {
-    modules: expected.modules,
-    size: owners.size,
-    names: () => owners.keys(),
-    shape(name) {
-      const owner = owners.get(name), shape = owner && expected.shape(owner.parameter)!;
-      return shape && owner.count > 1 ? [shape[0] / owner.count, ...shape.slice(1)] : shape;
-    },
-  };
 }
 
 /** What Mixtral's files call parts of a layer, and what they are called here. */

@@ -6,7 +6,7 @@
 import { type DType, isQuantized } from "../../core/dtype.ts";
 import { FormatError, OptionError } from "../../core/errors.ts";
 import { hint } from "../../core/nearest.ts";
-import type { LayerOptions } from "../../nn/mod.ts";
+import { type LayerOptions, RotaryEmbedding } from "../../nn/mod.ts";
 import type { ExpectedTensors } from "../checkpoint.ts";
 import type { Family, ModelSizes } from "../family.ts";
 import { digestNote, quantizedNote, torchNames } from "../notes.ts";
@@ -127,6 +127,14 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
     pieces: (parameter, { experts }) => expertPieces(parameter, experts),
     modulePath: (path) => path,
     network: (config, options) => new Network(config, options),
+    // Angles that are worked out anew as a text grows would have all ranks compute all of it again.
+    part: (config, from, to) =>
+      config.layers.some(({ rotary }) =>
+          rotary !== null && new RotaryEmbedding(rotary).reach(1) < config.maxPositions
+        )
+        ? null
+        : { ...config, layers: config.layers.slice(from, to) },
+    isTied: ({ tied }) => tied,
     trial: (config) => ({
       layers: config.layers.length,
       width: config.hiddenSize,

@@ -19,6 +19,9 @@ export class GPT2Cache extends CausalCache {
   /**
    * Memory for `capacity` positions of `batch` sequences.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype of which keys and values are not kept.
+   * @throws {ShapeError} for sizes that are no whole numbers from 0.
    */
   constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
     demandNoMore(arguments, 4, "GPT2Cache");

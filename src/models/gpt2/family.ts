@@ -32,6 +32,8 @@ export const gpt2Family: Family<GPT2Config, GPT2Model> = {
   checkpointName: (name, { tieWordEmbeddings }) => checkpointName(name, tieWordEmbeddings),
   modulePath: (path) => path === "lm_head" ? path : `transformer.${path}`,
   network: (config, options) => new GPT2Model(config, options),
+  part: (config, from, to) => config.scaleAttnByInverseLayerIdx ? null : { ...config, nLayer: to - from },
+  isTied: ({ tieWordEmbeddings }) => tieWordEmbeddings,
   trial: (config) => ({
     layers: config.nLayer,
     width: config.nEmbd,

@@ -57,6 +57,7 @@ export class GPT2MLP extends Module {
    * Sizes from the configuration.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {DeviceError} for a device that is not there.
    */
   constructor(config: GPT2Config, options: LayerOptions = {}) {
     demandNoMore(arguments, 2, "GPT2MLP");
@@ -105,6 +106,7 @@ export class GPT2Block extends Module {
    * Sizes from the configuration; `layer` is its number, the first being 0.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
    * @throws {DeviceError} for a device that is not there.
+   * @throws {DTypeError} for a dtype that the device does not hold, or that is not floating-point.
    */
   constructor(config: GPT2Config, options: LayerOptions = {}, layer = 0) {
     demandNoMore(arguments, 3, "GPT2Block");
@@ -233,13 +235,15 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
   override through(ids: Tensor, place: Place, depth?: number): Tensor {
     demandNoMore(arguments, 3, "through");
     const { embdPdrop } = this.config, dtype = autocastDType();
-    const tokens = toDType(this.wte.forward(ids), dtype);
-    const positions = toDType(this.wpe.forward(place.positions()), dtype);
-    let x = dropout(add(tokens, positions), embdPdrop, this.training);
+    let x = this.begin(ids, () => {
+      const tokens = toDType(this.wte.forward(ids), dtype);
+      const positions = toDType(this.wpe.forward(place.positions()), dtype);
+      return dropout(add(tokens, positions), embdPdrop, this.training);
+    });
     this.h.slice(0, depth).forEach((block, i) =>
       x = this.layer(x, place, [], (x, place) => block.forward(x, place.attend(i)))
     );
-    return this.ln_f.forward(x);
+    return this.end(x, (x) => this.ln_f.forward(x));
   }
 
   /**
@@ -249,6 +253,6 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
    */
   override logits(hidden: Tensor): Tensor {
     demandNoMore(arguments, 1, "logits");
-    return this.lm_head?.forward(hidden) ?? linear(hidden, this.wte.weight);
+    return this.end(hidden, (x) => this.lm_head?.forward(x) ?? linear(x, this.wte.weight));
   }
 }

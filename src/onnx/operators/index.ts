@@ -9,7 +9,7 @@ import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { toNumbers } from "../../tensor/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
-import { elements, tensorOf, textsOf, valueOf } from "../values.ts";
+import { elements, tensorOf, textsOf, type TextValue, valueOf } from "../values.ts";
 
 /** Elements that are picked by dtypes which have no kernel for it, as i32. */
 function through(x: Tensor, move: (x: Tensor) => Tensor): Tensor {
@@ -19,26 +19,28 @@ function through(x: Tensor, move: (x: Tensor) => Tensor): Tensor {
 
 const asIndex = (x: Tensor): Tensor => x.dtype === "i32" || x.dtype === "i64" ? x : f.toDType(x, "i32");
 
-async function gathered(c: Call): Promise<Result> {
+function gathered(c: Call): Result | Promise<Result> {
   const value = c.value(0), index = asIndex(c.t(1));
-  if (value.kind === "texts") {
-    const axis = c.axis("axis", 0, value.shape.length), n = value.shape[axis];
-    const at = Array.from(await elements(f.contiguous(index)) as ArrayLike<number | bigint>, Number);
-    const outer = sizeOf(value.shape.slice(0, axis)),
-      inner = sizeOf(value.shape.slice(axis + 1)),
-      data: string[] = [];
-    for (let o = 0; o < outer; o++) {
-      for (const i of at) {
-        const row = i < 0 ? i + n : i;
-        if (!(row >= 0 && row < n)) throw c.fail(`position ${i} is outside of ${n}`);
-        for (let k = 0; k < inner; k++) data.push(value.data[(o * n + row) * inner + k]);
-      }
-    }
-    return textsOf([...value.shape.slice(0, axis), ...index.shape, ...value.shape.slice(axis + 1)], data);
-  }
+  if (value.kind === "texts") return gatheredTexts(c, value, index);
   const x = c.t(0), axis = c.axis("axis", 0, x.shape.length);
   const picked = through(x, (x) => f.indexSelect(x, axis, f.reshape(index, [-1])));
   return f.reshape(picked, [...x.shape.slice(0, axis), ...index.shape, ...x.shape.slice(axis + 1)]);
+}
+
+async function gatheredTexts(c: Call, value: TextValue, index: Tensor): Promise<Result> {
+  const axis = c.axis("axis", 0, value.shape.length), n = value.shape[axis];
+  const at = Array.from(await elements(f.contiguous(index)) as ArrayLike<number | bigint>, Number);
+  const outer = sizeOf(value.shape.slice(0, axis)),
+    inner = sizeOf(value.shape.slice(axis + 1)),
+    data: string[] = [];
+  for (let o = 0; o < outer; o++) {
+    for (const i of at) {
+      const row = i < 0 ? i + n : i;
+      if (!(row >= 0 && row < n)) throw c.fail(`position ${i} is outside of ${n}`);
+      for (let k = 0; k < inner; k++) data.push(value.data[(o * n + row) * inner + k]);
+    }
+  }
+  return textsOf([...value.shape.slice(0, axis), ...index.shape, ...value.shape.slice(axis + 1)], data);
 }
 
 function gatherElements(c: Call): Result {

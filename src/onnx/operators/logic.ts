@@ -59,15 +59,17 @@ const equal: Operator = {
 const choose: Operator = {
   since: [9, 16],
   waits: true,
-  run: async (c) => {
-    if (c.value(1).kind !== "texts") return valueOf(f.where(c.t(0), c.t(1), c.t(2)), c.type(1));
-    const a = c.texts(1), b = c.texts(2), on = c.t(0);
-    const shape = broadcastShapes("Where", on.shape, a.shape, b.shape);
-    const chosen = await elements(f.contiguous(f.expand(on, shape)));
-    const left = stretched(a, shape), right = stretched(b, shape);
-    return textsOf(shape, left.map((text, i) => chosen[i] ? text : right[i]));
-  },
+  run: (c) =>
+    c.value(1).kind === "texts" ? chooseTexts(c) : valueOf(f.where(c.t(0), c.t(1), c.t(2)), c.type(1)),
 };
+
+async function chooseTexts(c: Call): Promise<Result> {
+  const a = c.texts(1), b = c.texts(2), on = c.t(0);
+  const shape = broadcastShapes("Where", on.shape, a.shape, b.shape);
+  const chosen = await elements(f.contiguous(f.expand(on, shape)));
+  const left = stretched(a, shape), right = stretched(b, shape);
+  return textsOf(shape, left.map((text, i) => chosen[i] ? text : right[i]));
+}
 
 /** A float as NumPy writes it: the fewest digits that give it back. */
 function floatText(value: number, type: OnnxType): string {
@@ -138,28 +140,33 @@ async function roundSmall(x: Tensor, type: OnnxType, saturate: boolean): Promise
 }
 
 /** A value as another type. */
-export async function castTo(c: Call, value: Value, type: OnnxType, saturate = true): Promise<Value> {
+export function castTo(c: Call, value: Value, type: OnnxType, saturate = true): Value | Promise<Value> {
   const { device } = c.around;
-  if (type === "string") return await asTexts(value);
+  if (type === "string") return asTexts(value);
   if (value.kind === "texts") {
     const isFloatTarget = isFloat(heldAs(type) as DType);
     const numbers = value.data.map((text) => isFloatTarget ? numberOf(text) : BigInt(text.trim()));
     return tensorOf(numbers, value.shape, type, device);
   }
   if (value.kind !== "tensor") throw c.fail("only tensors are cast");
-  let x = value.tensor;
-  const dtype = heldAs(type) as DType;
+  const x = value.tensor;
   if (smallFloatValues(type)) {
-    return valueOf(f.tensor(await roundSmall(x, type, saturate), { shape: x.shape, device }), type);
+    return roundSmall(x, type, saturate).then((list) =>
+      valueOf(f.tensor(list, { shape: x.shape, device }), type)
+    );
   }
-  if (dtype === "f64") {
-    x = x.backend.mapped ? x.to({ device: "reference" }) : f.tensor(await x.data(), {
-      dtype: x.dtype,
-      shape: x.shape,
-      device: "reference",
-    });
+  if (heldAs(type) === "f64" && x.device !== "reference") {
+    if (x.backend.mapped) return castTensor(x.to({ device: "reference" }), value.type, type);
+    return x.data().then((data) =>
+      castTensor(f.tensor(data, { dtype: x.dtype, shape: x.shape, device: "reference" }), value.type, type)
+    );
   }
-  if (value.type === "uint64" && isFloat(dtype)) {
+  return castTensor(x, value.type, type);
+}
+
+function castTensor(x: Tensor, from: OnnxType, type: OnnxType): Value {
+  const dtype = heldAs(type) as DType;
+  if (from === "uint64" && isFloat(dtype)) {
     const wide = f.toDType(x, dtype === "f64" ? "f64" : "f32");
     return valueOf(f.toDType(f.where(f.lt(x, 0), f.add(wide, 2 ** 64), wide), dtype), type);
   }
@@ -194,10 +201,10 @@ function elementType(value: Value): OnnxType {
 const cast: Operator = {
   since: [1, 6, 9, 13, 19, 21, 23, 24],
   waits: true,
-  run: async (c): Promise<Result> => {
+  run: (c) => {
     // Opsets before 6 name the type.
     const type = c.opset < 6 ? c.text("to", "FLOAT").toLowerCase() as OnnxType : typeAttribute(c, "to");
-    return await castTo(c, c.value(0), type, c.int("saturate", 1) !== 0);
+    return castTo(c, c.value(0), type, c.int("saturate", 1) !== 0);
   },
 };
 

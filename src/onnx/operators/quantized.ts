@@ -34,11 +34,11 @@ function saturated(x: Tensor, type: OnnxType): Tensor {
   return f.toDType(f.clamp(x, least, most), heldAs(type)!);
 }
 
-async function quantize(c: Call): Promise<Result> {
+function quantize(c: Call): Result | Promise<Result> {
   const x = c.t(0), axis = axisOf(c, x), block = c.int("block_size", 0);
   const said = typeOfCode(c.int("output_dtype", 0)), type = c.has(2) ? c.type(2) : said ?? "uint8";
   const scale = placed(c, f.toDType(c.t(1), "f32"), x, axis, block), y = f.div(f.toDType(x, "f32"), scale);
-  if (isFloatType(type)) return await castTo(c, valueOf(y), type, c.int("saturate", 1) !== 0);
+  if (isFloatType(type)) return castTo(c, valueOf(y), type, c.int("saturate", 1) !== 0);
   const zero = c.has(2) ? placed(c, f.toDType(c.t(2), "f32"), x, axis, block) : 0;
   return valueOf(saturated(f.add(f.round(y), zero), type), type);
 }

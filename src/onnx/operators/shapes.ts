@@ -9,7 +9,7 @@ import * as f from "../../ops/mod.ts";
 import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type Operator, type OperatorTable, type Result } from "../call.ts";
 import { heldAs, type OnnxType, typeOfCode } from "../types.ts";
-import { deviceFor, tensorOf, textsOf, type Value, valueOf } from "../values.ts";
+import { deviceFor, tensorOf, textsOf, type TextValue, type Value, valueOf } from "../values.ts";
 
 const axisOf = (c: Call, axis: number, rank: number): number => normalizeAxis(axis, rank, nodeName(c.node));
 
@@ -20,9 +20,12 @@ function shapeOf(value: Value): readonly number[] {
 }
 
 /** Runs `move`, which only moves elements, on tensors and, by their positions, on texts. */
-async function moved(c: Call, move: (x: Tensor) => Tensor): Promise<Result> {
+function moved(c: Call, move: (x: Tensor) => Tensor): Result | Promise<Result> {
   const value = c.value(0);
-  if (value.kind !== "texts") return move(c.t(0));
+  return value.kind === "texts" ? movedTexts(c, value, move) : move(c.t(0));
+}
+
+async function movedTexts(c: Call, value: TextValue, move: (x: Tensor) => Tensor): Promise<Result> {
   const at = Int32Array.from({ length: sizeOf(value.shape) }, (_, i) => i);
   const out = move(f.tensor(at, { dtype: "i32", shape: value.shape, device: "cpu" }));
   c.room(2 * sizeOf(out.shape));

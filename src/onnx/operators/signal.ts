@@ -7,6 +7,7 @@ import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { normalizeAxis } from "../../core/shape.ts";
 import { type Call, nodeName, type Operator, type OperatorTable, type Result } from "../call.ts";
+import { castTo } from "./logic.ts";
 import { heldAs, type OnnxType, typeOfCode } from "../types.ts";
 import { deviceFor, tensorOf, valueOf } from "../values.ts";
 
@@ -123,11 +124,11 @@ function drawn(c: Call, shape: readonly number[], type: OnnxType, isNormal: bool
   return valueOf(f.add(f.mul(f.rand(shape, { device, dtype, ...seed }), high - low), low), type);
 }
 
-function bernoulli(c: Call): Result {
+function bernoulli(c: Call): Result | Promise<Result> {
   const x = c.t(0), type = randomType(c, c.type(0));
   const seed = c.said("seed") ? { seed: Math.abs(Math.trunc(c.float("seed", 0))) } : {};
   const hit = f.lt(f.rand(x.shape, { device: x.device, ...seed }), f.toDType(x, "f32"));
-  return valueOf(hit.to({ dtype: heldAs(type)!, device: deviceFor(type, x.device) }), type);
+  return castTo(c, valueOf(hit), type);
 }
 
 const random = (isNormal: boolean, like: boolean): Operator => ({
@@ -151,5 +152,5 @@ export const signals: OperatorTable = {
   RandomUniform: random(false, false),
   RandomNormalLike: random(true, true),
   RandomUniformLike: random(false, true),
-  Bernoulli: { since: [15, 22], noGradient: "random", run: bernoulli },
+  Bernoulli: { since: [15, 22], waits: true, noGradient: "random", run: bernoulli },
 };

@@ -7,7 +7,7 @@ import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { isFloat } from "../../core/dtype.ts";
 import { counted } from "../../core/show.ts";
-import { gradients, variable } from "../../tensor/mod.ts";
+import { gradients, isRecording, variable } from "../../tensor/mod.ts";
 import type { Call, OperatorTable, Results } from "../call.ts";
 import { describe, valueOf } from "../values.ts";
 
@@ -62,6 +62,9 @@ async function derived(c: Call): Promise<Results> {
     throw c.fail(
       `${counted(c.inputs.length, "input")} for ${counted(names.length, "name")} in xs and zs, y is "${y}"`,
     );
+  }
+  if (!isRecording()) {
+    throw c.fail("a gradient is asked for where none is recorded; run the model outside of noGrad");
   }
   const isRecorded = c.tensors().some((t) => t.node !== null);
   const variables = xs.map((_, i) => variable(c.t(i), true) as Tensor);

@@ -19,7 +19,7 @@ import type { Tensor } from "../tensor.ts";
  */
 export class ElementwiseMethods extends TensorBase {
   /**
-   * This + other, or this + `alpha` · other.
+   * This + other, or this + `alpha` · other, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -32,7 +32,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * This − other, or this − `alpha` · other.
+   * This − other, or this − `alpha` · other, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -57,7 +57,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * This / other; integers give f32, or with a `roundingMode` (`"floor"`, `"trunc"`) integers.
+   * This / other; integers give f32, or with a `roundingMode` (`"floor"`, `"trunc"`) integers. Element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -70,7 +70,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * This to the power other.
+   * This to the power other, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -82,7 +82,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * The larger of each pair.
+   * The larger of each pair, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -94,7 +94,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * The smaller of each pair.
+   * The smaller of each pair, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -106,7 +106,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * What division by other leaves, with its sign.
+   * What division by other leaves, with its sign, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -120,7 +120,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * What division by other leaves, with the sign of this.
+   * What division by other leaves, with the sign of this, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -134,7 +134,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * ⌊this / other⌋.
+   * ⌊this / other⌋, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -148,7 +148,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * √(this² + other²).
+   * √(this² + other²), element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -160,7 +160,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where equal, as bool.
+   * Where equal, as bool, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -172,7 +172,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where not equal, as bool.
+   * Where not equal, as bool, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -184,7 +184,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where less, as bool.
+   * Where less, as bool, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -196,7 +196,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where less or equal, as bool.
+   * Where less or equal, as bool, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -208,7 +208,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where greater, as bool.
+   * Where greater, as bool, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -220,7 +220,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where greater or equal, as bool.
+   * Where greater or equal, as bool, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -232,7 +232,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where both are not 0.
+   * Where both are not 0, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -244,7 +244,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where one is not 0.
+   * Where one is not 0, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -256,7 +256,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where exactly one is not 0.
+   * Where exactly one is not 0, element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.
@@ -268,7 +268,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where 0, as bool.
+   * Where 0, as bool, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -278,7 +278,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * −x.
+   * −x, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -288,7 +288,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * |x|.
+   * |x|, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -298,7 +298,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * −1, 0 or 1.
+   * −1, 0 or 1, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -308,7 +308,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * ⌊x⌋.
+   * ⌊x⌋, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -318,7 +318,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * ⌈x⌉.
+   * ⌈x⌉, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -328,7 +328,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * The nearest whole number, or that of so many `decimals`, halves to even.
+   * The nearest whole number, or that of so many `decimals`, halves to even, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
@@ -339,7 +339,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * x without its fraction.
+   * x without its fraction, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -349,7 +349,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where NaN, as bool.
+   * Where NaN, as bool, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -359,7 +359,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where infinite, as bool.
+   * Where infinite, as bool, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -369,7 +369,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Where finite, as bool.
+   * Where finite, as bool, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -379,7 +379,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * Not below min, not above max; null leaves a side open.
+   * Not below min, not above max; null leaves a side open. Element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    * @throws {DeviceError} for tensors on different devices.
@@ -391,7 +391,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * x where this is not 0, else y: this is the condition.
+   * x where this is not 0, else y: this is the condition. Element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors, and for a number that the result's dtype does not hold.
@@ -403,9 +403,11 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * `value` where mask is not 0.
+   * `value` where mask is not 0, element by element.
    *
    * @throws {DTypeError} when that cannot hold the value.
+   * @throws {ShapeError} when the shapes do not broadcast.
+   * @throws {DeviceError} for tensors on different devices.
    */
   maskedFill(this: Tensor, mask: Tensor, value: number): Tensor {
     demandNoMore(arguments, 2, "maskedFill");
@@ -413,7 +415,7 @@ export class ElementwiseMethods extends TensorBase {
   }
 
   /**
-   * This + weight · (end − this).
+   * This + weight · (end − this), element by element.
    *
    * @throws {ShapeError} when the shapes do not broadcast.
    * @throws {DTypeError} for quantised tensors.

@@ -18,7 +18,7 @@ import type { Tensor } from "../tensor.ts";
  */
 export class FunctionMethods extends ElementwiseMethods {
   /**
-   * eˣ.
+   * eˣ, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -28,7 +28,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * 2ˣ.
+   * 2ˣ, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -38,7 +38,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * eˣ − 1.
+   * eˣ − 1, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -48,7 +48,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The natural logarithm.
+   * The natural logarithm, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -58,7 +58,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * ln(1 + x).
+   * ln(1 + x), element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -68,7 +68,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The logarithm to base 2.
+   * The logarithm to base 2, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -78,7 +78,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The logarithm to base 10.
+   * The logarithm to base 10, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -88,7 +88,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * √x.
+   * √x, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -98,7 +98,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * 1 / √x.
+   * 1 / √x, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -108,7 +108,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * 1 / x.
+   * 1 / x, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -118,7 +118,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * x².
+   * x², element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -128,7 +128,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The sine.
+   * The sine, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -138,7 +138,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The cosine.
+   * The cosine, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -148,7 +148,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The tangent.
+   * The tangent, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -158,7 +158,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The hyperbolic tangent.
+   * The hyperbolic tangent, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -168,7 +168,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The hyperbolic sine.
+   * The hyperbolic sine, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -178,7 +178,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The hyperbolic cosine.
+   * The hyperbolic cosine, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -188,7 +188,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * The error function.
+   * The error function, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -198,7 +198,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * 1 / (1 + e⁻ˣ).
+   * 1 / (1 + e⁻ˣ), element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -208,7 +208,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * ln(sigmoid(x)).
+   * ln(sigmoid(x)), element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -218,7 +218,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * max(x, 0).
+   * max(x, 0), element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -228,7 +228,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * Not below 0, not above 6.
+   * Not below 0, not above 6, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -238,7 +238,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * Not below min, not above max; flat on the bounds.
+   * Not below min, not above max; flat on the bounds, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    * @throws {ShapeError} when the shapes do not broadcast.
@@ -250,9 +250,11 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * x where above limit, else value.
+   * x where above limit, else value, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
+   * @throws {DeviceError} for tensors on different devices.
+   * @throws {ShapeError} when the shapes do not broadcast.
    */
   threshold(this: Tensor, limit: number, value: number): Tensor {
     demandNoMore(arguments, 2, "threshold");
@@ -260,7 +262,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * x, or negativeSlope · x below 0.
+   * x, or negativeSlope · x below 0, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    * @throws {ShapeError} when the shapes do not broadcast.
@@ -272,7 +274,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * x, or alpha · (eˣ − 1) below 0.
+   * x, or alpha · (eˣ − 1) below 0, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    * @throws {DeviceError} for tensors on different devices.
@@ -284,7 +286,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * x · Φ(x); `"tanh"` is GPT-2's form.
+   * x · Φ(x); `"tanh"` is GPT-2's form. Element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
@@ -295,7 +297,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * x · sigmoid(x).
+   * x · sigmoid(x), element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -305,7 +307,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * x · tanh(softplus(x)).
+   * x · tanh(softplus(x)), element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    */
@@ -315,7 +317,7 @@ export class FunctionMethods extends ElementwiseMethods {
   }
 
   /**
-   * ln(1 + e^(beta·x)) / beta.
+   * ln(1 + e^(beta·x)) / beta, element by element.
    *
    * @throws {DTypeError} for quantised tensors.
    * @throws {ShapeError} when the shapes do not broadcast.

@@ -18,9 +18,11 @@ import type { Tensor } from "../tensor.ts";
  */
 export class ProductMethods extends ViewMethods {
   /**
-   * The matrix product.
+   * The matrix product: […, n, k] and […, k, m] → […, n, m]; a vector counts as a matrix of one row or one column.
    *
    * @throws {ShapeError} when the inner sizes differ.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {DeviceError} for tensors on different devices.
    */
   matmul(this: Tensor, other: Tensor): Tensor {
     demandNoMore(arguments, 1, "matmul");
@@ -28,9 +30,11 @@ export class ProductMethods extends ViewMethods {
   }
 
   /**
-   * The product of two matrices.
+   * The product of two matrices: [n, k] and [k, m] → [n, m].
    *
    * @throws {ShapeError} for anything else.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {DeviceError} for tensors on different devices.
    */
   mm(this: Tensor, other: Tensor): Tensor {
     demandNoMore(arguments, 1, "mm");
@@ -41,6 +45,8 @@ export class ProductMethods extends ViewMethods {
    * Σ of the products of two vectors.
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {DeviceError} for tensors on different devices.
    */
   dot(this: Tensor, other: Tensor): Tensor {
     demandNoMore(arguments, 1, "dot");
@@ -52,6 +58,7 @@ export class ProductMethods extends ViewMethods {
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
    * @throws {DTypeError} for what is no tensor.
+   * @throws {DeviceError} for tensors on different devices.
    */
   linear(this: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
     demandNoMore(arguments, 2, "linear");
@@ -63,6 +70,8 @@ export class ProductMethods extends ViewMethods {
    *
    * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
    *   late (WebGPU) says so when values are read.
+   * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+   * @throws {DeviceError} for tensors on different devices.
    */
   gather(this: Tensor, dim: number, at: Tensor): Tensor {
     demandNoMore(arguments, 2, "gather");
@@ -75,6 +84,7 @@ export class ProductMethods extends ViewMethods {
    * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
    *   late (WebGPU) says so when values are read.
    * @throws {DTypeError} for what is no tensor.
+   * @throws {DeviceError} for tensors on different devices.
    */
   scatter(this: Tensor, dim: number, at: Tensor, source: Tensor | number): Tensor {
     demandNoMore(arguments, 3, "scatter");
@@ -86,6 +96,8 @@ export class ProductMethods extends ViewMethods {
    *
    * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
    *   late (WebGPU) says so when values are read.
+   * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+   * @throws {DeviceError} for tensors on different devices.
    */
   scatterAdd(this: Tensor, dim: number, at: Tensor, source: Tensor): Tensor {
     demandNoMore(arguments, 3, "scatterAdd");
@@ -97,6 +109,8 @@ export class ProductMethods extends ViewMethods {
    *
    * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
    *   late (WebGPU) says so when values are read.
+   * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
+   * @throws {DeviceError} for tensors on different devices.
    */
   indexSelect(this: Tensor, dim: number, at: Tensor): Tensor {
     demandNoMore(arguments, 2, "indexSelect");
@@ -104,7 +118,7 @@ export class ProductMethods extends ViewMethods {
   }
 
   /**
-   * 1 at each position's place; i32.
+   * 1 at each position's place on a new last axis of `classes`, 0 elsewhere; i32.
    *
    * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
    * @throws {DTypeError} for what is no tensor, and positions that are not i32 or i64.
@@ -118,6 +132,7 @@ export class ProductMethods extends ViewMethods {
    * The lower triangle.
    *
    * @throws {ShapeError} for fewer than two axes.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   tril(this: Tensor, diagonal = 0): Tensor {
     demandNoMore(arguments, 1, "tril");
@@ -128,6 +143,7 @@ export class ProductMethods extends ViewMethods {
    * The upper triangle.
    *
    * @throws {ShapeError} for fewer than two axes.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   triu(this: Tensor, diagonal = 0): Tensor {
     demandNoMore(arguments, 1, "triu");
@@ -138,6 +154,8 @@ export class ProductMethods extends ViewMethods {
    * The products of each element with each of other.
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes.
+   * @throws {DeviceError} for tensors on different devices.
    */
   outer(this: Tensor, other: Tensor): Tensor {
     demandNoMore(arguments, 1, "outer");

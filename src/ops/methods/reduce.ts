@@ -48,6 +48,7 @@ export class ReduceMethods extends FunctionMethods {
    * The product over dim.
    *
    * @throws {ShapeError} for an axis that x does not have.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   prod(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "prod");
@@ -58,6 +59,8 @@ export class ReduceMethods extends FunctionMethods {
    * The largest over dim.
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   max(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "max");
@@ -69,6 +72,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   min(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "min");
@@ -80,6 +84,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   amax(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "amax");
@@ -91,6 +96,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
    * @throws {DTypeError} for a dtype that it does not take.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   amin(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "amin");
@@ -102,6 +108,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   logsumexp(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "logsumexp");
@@ -147,6 +154,7 @@ export class ReduceMethods extends FunctionMethods {
    * The position of the largest; i32.
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   argmax(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "argmax");
@@ -157,6 +165,7 @@ export class ReduceMethods extends FunctionMethods {
    * The position of the smallest; i32.
    *
    * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   * @throws {OptionError} for options that do not exist, or values that they do not take.
    */
   argmin(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
     demandNoMore(arguments, 2, "argmin");
@@ -168,6 +177,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   var(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
     demandNoMore(arguments, 2, "var");
@@ -179,6 +189,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   std(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
     demandNoMore(arguments, 2, "std");
@@ -219,6 +230,8 @@ export class ReduceMethods extends FunctionMethods {
    * Layer norm over the last axes.
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
+   * @throws {DTypeError} for what is no tensor.
+   * @throws {DeviceError} for tensors on different devices.
    */
   layerNorm(
     this: Tensor,
@@ -236,6 +249,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} when shapes do not fit together; the message has both.
    * @throws {DTypeError} for what is no tensor.
+   * @throws {DeviceError} for tensors on different devices.
    */
   rmsNorm(
     this: Tensor,
@@ -252,6 +266,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   sort(this: Tensor, dim = -1, options: SortOptions = {}): Sorted {
     demandNoMore(arguments, 2, "sort");
@@ -263,6 +278,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   argsort(this: Tensor, dim = -1, options: SortOptions = {}): Tensor {
     demandNoMore(arguments, 2, "argsort");
@@ -274,6 +290,7 @@ export class ReduceMethods extends FunctionMethods {
    *
    * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   topk(this: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
     demandNoMore(arguments, 3, "topk");

@@ -202,7 +202,7 @@ export class ViewMethods extends ReduceMethods {
   }
 
   /**
-   * Row-major without gaps; itself when it is so.
+   * The same shape, row-major without gaps; itself when it is so.
    *
    * @throws {DTypeError} for what is no tensor.
    */
@@ -212,7 +212,7 @@ export class ViewMethods extends ReduceMethods {
   }
 
   /**
-   * A copy.
+   * A contiguous copy of the same shape.
    *
    * @throws {DTypeError} for what is no tensor.
    */
@@ -225,6 +225,7 @@ export class ViewMethods extends ReduceMethods {
    * Repeated along each axis.
    *
    * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   repeat(this: Tensor, ...times: Sizes): Tensor {
     return join.repeat(this, listOf("repeat", times));
@@ -235,6 +236,8 @@ export class ViewMethods extends ReduceMethods {
    *
    * @throws {ShapeError} for fewer entries than axes, or more than there can be.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {DeviceError} where memory is not enough.
+   * @throws {DTypeError} for a dtype that it does not take.
    */
   pad(this: Tensor, border: readonly number[], options: join.PadOptions = {}): Tensor {
     demandNoMore(arguments, 2, "pad");

@@ -36,7 +36,7 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
 }
 
 /**
- * `f`, which gives one tensor, with nothing kept of what it computes inside but its arguments: going back, it is run once
+ * `f`, which gives one tensor of any shape, with nothing kept of what it computes inside but its arguments: going back, it is run once
  * more. Values and gradients are those of `f`; random numbers are drawn once. As `jax.checkpoint`,
  * `torch.utils.checkpoint`.
  *

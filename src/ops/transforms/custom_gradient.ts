@@ -22,7 +22,7 @@ export type CustomBackward<A extends Tensor[]> = (
 ) => Tensor | null | readonly (Tensor | null)[];
 
 /**
- * `f`, whose gradient is what `backward` gives of the gradient of its result, its inputs and its result. As
+ * `f`, which gives one tensor of any shape, whose gradient is what `backward` gives of the gradient of its result, its inputs and its result. As
  * `jax.custom_vjp`, `torch.autograd.Function`. Gradients of gradients are those of what `backward` computes.
  *
  * @example
@@ -30,7 +30,8 @@ export type CustomBackward<A extends Tensor[]> = (
  * // Rounds, and lets the gradient through as if it did not (Bengio, Léonard, Courville 2013).
  * const rounded = customGradient((x: Tensor) => x.round(), (g) => g);
  * ```
- * @throws {OptionError} (when the gradient is taken) when there are not as many gradients as inputs.
+ * @throws {OptionError} for an `f` or a `backward` that is no function; when the gradient is taken, for another number of
+ *   gradients than of inputs.
  * @category Tensors
  */
 export function customGradient<A extends Tensor[]>(

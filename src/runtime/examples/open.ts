@@ -73,7 +73,10 @@ export class Examples<T> {
     this.#read = read;
   }
 
-  /** Whether any of them, cut to rows of `blockSize` predictions, has something left to learn. No line is read for it. */
+  /**
+   * Whether any of them, cut to rows of `blockSize` predictions, has something left to learn. No line is read for it.
+   * @throws {OptionError} for a `blockSize` that is no whole number from 1.
+   */
   fit(blockSize: number): boolean {
     demandNoMore(arguments, 1, "Examples.fit");
     demand(

@@ -8,6 +8,7 @@
  * @module
  */
 import { byteSize, quantBlock } from "../../../core/dtype.ts";
+import { nonLinear } from "../../../core/k_blocks.ts";
 import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
@@ -25,7 +26,7 @@ import {
   setAxis,
   toArg,
 } from "./gather.ts";
-import { blockBytes, panelRows, quads, type Quantized } from "./quantized/format.ts";
+import { blockBytes, nibblesAt, panelRows, quads, type Quantized } from "./quantized/format.ts";
 import { restoreRows } from "./quantized/matmul.ts";
 
 // Arguments beside those of `gather.ts`.
@@ -82,6 +83,7 @@ function emitGatherBlocks(
     scale: f.local("i32"),
     weights: f.local("i32"),
     shift: f.local("i32"),
+    bits: f.local("i32"),
     to,
     vector: f.local("v128"),
   };
@@ -105,7 +107,7 @@ function emitGatherBlocks(
         // Eight rows begin together: their scales, two bytes each, then the weights.
         f.set(at.scale, row.minus(lane).times(rowBytes).plus(at.scale).tee(at.weights).plus(lane.times(2)));
         f.push(at.weights, lane);
-        if (dtype === "q4") {
+        if (dtype !== "q8") {
           f.op("i32.and", 3);
         }
         f.op("i32.mul", 4);
@@ -113,27 +115,32 @@ function emitGatherBlocks(
         f.op("i32.add", 2 * panelRows);
         f.set(at.weights);
         f.set(at.shift, lane.and(4));
+        if (dtype === "q50") {
+          f.set(at.bits, at.scale.plus(lane.times(2)).plus(2 * panelRows + 16 * quads));
+        }
         emitBlocks(f, dtype, at, blocks, true);
       }, () => {
-        f.set(at.weights, row.times(rowBytes).plus(at.scale).tee(at.scale).plus(2));
+        f.set(at.weights, row.times(rowBytes).plus(at.scale).tee(at.scale).plus(nibblesAt[dtype]));
+        f.set(at.bits, at.scale.plus(2));
         emitBlocks(f, dtype, at, blocks, false);
       });
     });
   });
 }
 
-/** Where a block's parts lie; `shift` chooses the nibble in a panel of q4. */
+/** Where a block's parts lie; `shift` chooses the nibble in a panel. */
 interface Block {
   readonly scale: Local;
   readonly weights: Local;
   readonly shift: Local;
+  readonly bits: Local;
   readonly to: Local;
   readonly vector: Local;
 }
 
 /** Turns `blocks` blocks of one row into floats, four at a time. */
 function emitBlocks(f: FunctionBuilder, dtype: Quantized, at: Block, blocks: Local, inPanel: boolean): void {
-  const step = blockBytes[dtype] * (inPanel ? panelRows : 1);
+  const step = blockBytes[dtype] * (inPanel ? panelRows : 1), nibbles = f.local("v128");
   f.loop((again) => {
     // Scales are finite: the bits of an f16, moved to where an f32 has them, are 2^112 times too small.
     f.push(at.scale.load(0, "i32.load16_s").shl(13).and(0x8fffe000 | 0).op("f32.reinterpret_i32"));
@@ -154,9 +161,28 @@ function emitBlocks(f: FunctionBuilder, dtype: Quantized, at: Block, blocks: Loc
         else f.i32(upper ? 4 : 0);
         f.op("i32.shr_u");
         f.op("i32.and", 0x0f0f0f0f);
+        if (dtype === "q50") {
+          // Four fifth bits, each at the foot of a byte.
+          f.push(at.bits.load(0, "i32.load", 1));
+          f.i32(inPanel ? quad : 4 * quad);
+          f.op("i32.shr_u");
+          if (!inPanel) {
+            f.op("i32.and", 15);
+            f.op("i32.mul", 0x00204081);
+          }
+          f.op("i32.and", 0x01010101);
+          f.op("i32.shl", 4);
+          f.op("i32.or");
+        }
         f.op("i32x4.splat");
-        f.i8x16(8);
-        f.op("i8x16.sub");
+        if (dtype === "iq4nl") {
+          f.set(nibbles);
+          f.i8x16(...nonLinear);
+          f.op("i8x16.swizzle", nibbles);
+        } else {
+          f.i8x16(dtype === "q50" ? 16 : 8);
+          f.op("i8x16.sub");
+        }
         f.op("i16x8.extend_low_i8x16_s");
         f.op("i32x4.extend_low_i16x8_s");
       }
@@ -166,6 +192,7 @@ function emitBlocks(f: FunctionBuilder, dtype: Quantized, at: Block, blocks: Loc
     }
     f.increment(at.scale, step);
     f.increment(at.weights, step);
+    f.increment(at.bits, step);
     f.increment(at.to, 4 * quantBlock);
     f.increment(blocks, -1);
     f.brIf(again, blocks);

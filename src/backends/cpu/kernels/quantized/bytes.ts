@@ -32,7 +32,7 @@ const startsAt = 4 * panelRows, weightsAt = 8 * panelRows;
 const unpackedBytes = weightsAt + 4 * panelRows * quads;
 
 function form(dtype: Quantized, single: boolean): ActivationForm {
-  return !single ? "offset" : dtype === "q8" ? "magnitude" : "signed";
+  return !single ? "offset" : dtype === "q4" ? "signed" : "magnitude";
 }
 
 /**
@@ -75,7 +75,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
   const total = f.localArray("v128", 2), weights = f.localArray("v128", 2), scales = f.localArray("v128", 2);
   const small = f.local("v128"), signs = f.local("v128"), scale = f.local("v128");
   const dots = f.localArray("v128", 2);
-  const constants = emitConstants(f);
+  const constants = emitConstants(f, dtype);
   const paired = dtype === "q4" && !dotIsFast();
   const start = f.local("v128"), ones = emitOnes(f);
   const zero = f.local("v128");
@@ -92,7 +92,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     for (let quad = 0; quad < quads; quad++) {
       emitWeights(f, constants, dtype, panel, quad, weights);
       f.set(small, x.load(4 * quad, "v128.load32_splat"));
-      if (dtype === "q8") {
+      if (dtype !== "q4") {
         f.set(signs, zero.op("i8x16.gt_s", small));
         f.set(small, small.op("i8x16.abs"));
       }
@@ -135,7 +135,7 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
     many = f.local("v128"),
     eight = f.local("v128");
   const dots = f.localArray("v128", 2);
-  const constants = emitConstants(f);
+  const constants = emitConstants(f, dtype);
   f.i8x16(64);
   f.set(many);
   f.i8x16(8);

@@ -5,7 +5,7 @@
  */
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { emitSetSum } from "../gemm/address.ts";
-import { blockBytes, panelRows, quads, type Quantized } from "./format.ts";
+import { blockBytes, nibblesAt, panelRows, quads, type Quantized } from "./format.ts";
 
 /**
  * The function `interleave(from, to, blocks, rowBytes, rows)`: rows `rowBytes` apart become a panel; where there are
@@ -31,7 +31,10 @@ export function emitInterleave(m: ModuleBuilder, dtype: Quantized): FunctionBuil
           f.push(q, p.load(2 + 4 * quad, "i32.load", 2));
           f.store("i32.store", 2 * panelRows + 4 * panelRows * quad, 2);
         }
-      } else emitNibbles(f, p, q, to, row, true);
+      } else {
+        if (dtype === "q50") emitBits(f, p, to, row, true);
+        emitNibbles(f, dtype, p, q, to, row, true);
+      }
     });
     f.increment(from, blockBytes[dtype]);
     f.increment(to, panelBytes);
@@ -43,14 +46,22 @@ export function emitInterleave(m: ModuleBuilder, dtype: Quantized): FunctionBuil
  * Moves the nibbles of the block of one row at `p` into the panel's block at `to`, or back. In a row, byte j holds
  * weights j and j + 16; in a panel a word holds four weights of a row of the lower half and of one of the upper half.
  */
-function emitNibbles(f: FunctionBuilder, p: Local, q: Local, to: Local, row: Local, into: boolean): void {
+function emitNibbles(
+  f: FunctionBuilder,
+  dtype: Quantized,
+  p: Local,
+  q: Local,
+  to: Local,
+  row: Local,
+  into: boolean,
+): void {
   const shift = f.local("i32"), word = f.local("i32");
   // Rows 4 to 7 lie in the high nibbles of the words of rows 0 to 3.
   f.set(shift, row.and(4));
   f.set(q, to.plus(row.and(3).times(4)));
   for (let quad = 0; quad < quads; quad++) {
     const high = quad >= quads / 2 ? 4 : 0,
-      inRow = 2 + 4 * (quad % (quads / 2)),
+      inRow = nibblesAt[dtype] + 4 * (quad % (quads / 2)),
       inPanel = 2 * panelRows + 16 * quad;
     const [source, target] = into ? [p, q] : [q, p];
     const [sourceAt, targetAt] = into ? [inRow, inPanel] : [inPanel, inRow];
@@ -66,6 +77,46 @@ function emitNibbles(f: FunctionBuilder, p: Local, q: Local, to: Local, row: Loc
     f.store("i32.store", targetAt, 2);
   }
 }
+
+/**
+ * Moves the fifth bits of the block of one row at `p` into the panel's block at `to`, or back. In a row, bit j is of weight j; in a
+ * panel there is a byte for each place in a group of four, and in it a bit for each group.
+ */
+function emitBits(f: FunctionBuilder, p: Local, to: Local, row: Local, into: boolean): void {
+  const word = f.local("i32"), bits = f.local("i32"), at = f.local("i32");
+  const inPanel = 2 * panelRows + 16 * quads;
+  /** bits |= (bits shifted by `by`), of which `mask` stays. */
+  const spread = (by: number, mask: number): void => {
+    f.push(bits, bits);
+    f.i32(Math.abs(by));
+    f.op(by < 0 ? "i32.shr_u" : "i32.shl");
+    f.op("i32.or");
+    f.op("i32.and", mask);
+    f.set(bits);
+  };
+  emitSetSum(f, at, to, [row, 4]);
+  f.i32(0);
+  f.set(word);
+  for (let place = 0; place < 4; place++) {
+    f.push(into ? p.load(2, "i32.load", 2) : at.load(inPanel, "i32.load", 2));
+    f.i32(into ? place : 8 * place);
+    f.op("i32.shr_u");
+    f.op("i32.and", into ? 0x11111111 : 0xff);
+    f.set(bits);
+    for (const [by, mask] of into ? bitsTogether : bitsApart) spread(by, mask);
+    f.push(word, bits);
+    f.i32(into ? 8 * place : place);
+    f.op("i32.shl");
+    f.op("i32.or");
+    f.set(word);
+  }
+  f.push(into ? at : p, word);
+  f.store("i32.store", into ? inPanel : 2, 2);
+}
+
+/** Every fourth bit of a word becomes one of a byte, by shifts and masks; and back. */
+const bitsTogether = [[-3, 0x03030303], [-6, 0x000f000f], [-12, 0xff]] as const;
+const bitsApart = [[12, 0x000f000f], [6, 0x03030303], [3, 0x11111111]] as const;
 
 /** The function `restore(from, to, blocks)`: a panel becomes eight rows, one after the other. */
 export function emitRestore(m: ModuleBuilder, dtype: Quantized): FunctionBuilder {
@@ -89,7 +140,10 @@ export function emitRestore(m: ModuleBuilder, dtype: Quantized): FunctionBuilder
           f.push(p, q.load(2 * panelRows + 4 * panelRows * quad, "i32.load", 2));
           f.store("i32.store", 2 + 4 * quad, 2);
         }
-      } else emitNibbles(f, p, q, from, row, false);
+      } else {
+        if (dtype === "q50") emitBits(f, p, from, row, false);
+        emitNibbles(f, dtype, p, q, from, row, false);
+      }
     });
     f.increment(from, panelRows * blockBytes[dtype]);
     f.increment(to, blockBytes[dtype]);

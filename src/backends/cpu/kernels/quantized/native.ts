@@ -108,7 +108,7 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Numbers): FunctionB
   const [from, to, blocks] = f.params, bytes = kind === "bf16" ? 2 : 4;
   const scales = f.localArray("v128", panelRows), halves = f.localArray("v128", 2);
   const words = f.localArray("v128", 2), numbers = f.localArray("v128", 2), pair = f.localArray("v128", 2);
-  const constants = emitConstants(f), eight = f.local("v128"), half = f.local("v128");
+  const constants = emitConstants(f, dtype), eight = f.local("v128"), half = f.local("v128");
   const rowAt = f.localArray("i32", panelRows), turn = f.local("i32");
   f.i32x4(0x8000);
   f.set(half);

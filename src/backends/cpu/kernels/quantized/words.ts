@@ -51,7 +51,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     start = f.local("v128");
   // For rows 0 to 3 and 4 to 7: products of the first two rows, and of the others; two lanes a row.
   const dots = [f.localArray("v128", 2), f.localArray("v128", 2)];
-  const constants = emitConstants(f);
+  const constants = emitConstants(f, dtype);
   emitZeros(f, total);
   emitBlocks(f, blocks, () => {
     for (const pair of dots) emitZeros(f, pair);
@@ -100,7 +100,7 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
   const [panel, to, blocks] = f.params;
   const weights = f.localArray("v128", 2), scales = f.localArray("v128", 2);
   const low = f.local("v128"), high = f.local("v128"), eight = f.local("v128");
-  const constants = emitConstants(f);
+  const constants = emitConstants(f, dtype);
   f.i8x16(8);
   f.set(eight);
   emitBlocks(f, blocks, () => {
