@@ -19,10 +19,16 @@ export const runNotes: Readonly<Record<string, RegExp>> = {
   "log.jsonl": /^\{"step":\d/,
 };
 
+/** A checkpoint that is being written. */
+export const unfinishedCheckpoint = /^\.step-\d+\..*\.tmp$/;
+
 /** Folders of checkpoints, each with those that are on their way in or out; and what a checkpoint is. */
 const checkpoints = /^(?:checkpoints|\.checkpoints\.old)$/,
   checkpoint = /^(?:step-\d+(?:\.\d+)?|\.step-\d+\..*\.tmp)$/,
   ofCheckpoint = /^(?:state\.json|[\w-]+\.safetensors)$/;
+
+/** Whether a folder of a run is one of checkpoints. */
+export const isCheckpoints = (name: string): boolean => checkpoints.test(name);
 
 /** Whether a run makes what is at `path` below its folder. */
 export function isOfRun(path: string, isFolder: boolean): boolean {

@@ -14,12 +14,13 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { after, describe, it } from "node:test";
+
 import { leastMemory } from "../cli/sweep/fit.ts";
 import { readSpace } from "../cli/sweep/space.ts";
 import { runOptions } from "../cli/train_options.ts";
 import { isProcessAlive } from "../src/platform/platform.ts";
 import { call, fails, ferrotype, json, output } from "./_command.ts";
+import { after, describe, it } from "./_suite.ts";
 import { until } from "./_wait.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ferrotype-sweep-"));
@@ -158,6 +159,48 @@ describe("ferrotype sweep", () => {
     const trained = JSON.parse(readFileSync(at("asha", "trials", "0001", "training.json"), "utf8"));
     assertStrictEquals(trained.lr, done[1].parameters.lr);
   });
+
+  for (
+    const [third, how] of [[false, "which end in good order"], [true, "which are killed by a third"]] as const
+  ) {
+    it(`leaves nothing half written after a second signal, nor do its trials, ${how}`, {
+      skip: process.platform === "win32" ? "signals of POSIX" : false,
+    }, async () => {
+      const out = third ? "three" : "two", trial = at(out, "trials", "0000");
+      const half = (): string[] =>
+        existsSync(trial)
+          ? readdirSync(trial, { recursive: true }).map(String).filter((n) => n.endsWith(".tmp"))
+          : [];
+      let child = 0, seen = 0;
+      const long = ["--steps", "1000000", "--save-every", "1", "--search", "lr=1e-3,1e-4", "--n-embd", "8"];
+      // Many small tensors take long to write.
+      const args = sweep(out, ...long).map((arg, i, all) => all[i - 1] === "--n-layer" ? "40" : arg);
+      const { code, stderr } = await ferrotype([...args, "--threads", "1"], {
+        started(parent) {
+          const timer = setInterval(() => {
+            if (half().length === 0) return;
+            child = JSON.parse(readFileSync(at(out, "worker-0.json"), "utf8")).children[0];
+            // Held, so that it gets no further than it is.
+            process.kill(child, "SIGSTOP");
+            seen = half().length;
+            if (seen === 0) return void process.kill(child, "SIGCONT");
+            clearInterval(timer);
+            process.kill(parent.pid!, "SIGINT");
+            setTimeout(() => {
+              process.kill(parent.pid!, "SIGTERM");
+              if (!third) process.kill(child, "SIGCONT");
+              else setTimeout(() => process.kill(parent.pid!, "SIGINT"), 50);
+            }, 50);
+          }, 1);
+          parent.on("close", () => clearInterval(timer));
+        },
+      });
+      assert(seen > 0);
+      assertStrictEquals(code, third ? 130 : 143, stderr);
+      assert(isProcessAlive(child) !== true);
+      assertEquals(half(), []);
+    });
+  }
 
   it("records why a trial failed, and goes on; with none that did well it fails", async () => {
     // Windows of 2000 tokens are more than the text has: known when it is read, and not before.

@@ -56,6 +56,52 @@ describe("a file to predict", () => {
     );
   });
 
+  it("has numbers of the unit that the model was fitted on, or of none; another one is named", async () => {
+    const price = (unit: string, behind = ""): string =>
+      `x,y\n${lines(60, (i) => `${unit}${(i * 7) % 60}${behind},${(i * 7) % 60}`)}\n`;
+    for (const [before, behind] of [["$", ""], ["", "%"], ["", " CHF"], ["", ""]]) {
+      using model = await kept(await fit(price(before, behind)));
+      const unit = `${before}${behind}`.trim();
+      for (const other of ["$", "€", "£", "%", "CHF"]) {
+        const text = other === "%" ? "5%" : `${other} 5`;
+        const fits = other === unit || (unit === "" && other !== "%");
+        if (fits) {
+          await says(model, `x\n${text}\n7\n`.replace(unit === "%" ? "\n7" : "\n\n", ""), [
+            { x: 5 },
+            ...unit === "%" ? [] : [{ x: 7 }],
+          ]);
+          assertEquals(await model.predict({ x: text }), await model.predict({ x: 5 }));
+          continue;
+        }
+        const error = await assertRejects(() => model.readCsv(bytes(`x\n7\n${text}\n`)), FormatError);
+        assertMatch(
+          error.message,
+          /row 3, column "x" holds ".*5.*", and the model was fitted on numbers with/,
+        );
+        assert(error.message.includes(unit === "" ? "no unit" : JSON.stringify(unit)), error.message);
+        await assertRejects(() => model.predict({ x: text }), OptionError, 'column "x" holds numbers with ');
+      }
+      // Two units in one file are two, whatever the model takes.
+      await assertRejects(() => model.readCsv(bytes("x\n$5\n€5\n")), FormatError);
+      if (unit !== "%") continue;
+      await assertRejects(() => model.readCsv(bytes("x\n50\n0.5\n50%\n")), FormatError, "mixes units");
+      const { notes } = await model.readCsv(bytes("x\n50\n"));
+      assert(notes.some((note) => note.includes('numbers without "%" are read as percents')), notes.join());
+    }
+    // Taken as they are written, they are so in prediction, too.
+    using free = await kept(
+      await fit(`x,y\n${lines(60, (i) => `${["$", "€", ""][i % 3]}${i},${i}`)}\n`, {
+        csv: { kinds: { x: "numeric" } },
+      }),
+    );
+    await says(free, "x\n$5\n€6\n7\n", [{ x: 5 }, { x: 6 }, { x: 7 }]);
+    await assertRejects(
+      () => free.readCsv(bytes("x\n£5\n")),
+      FormatError,
+      'numbers with "$" or "€" or no unit',
+    );
+  });
+
   it("may lack columns, have them empty, have others, in any order", async () => {
     using model = await kept(await fit(madeUp(80, "class")));
     const row = { size: 1.5, price: 2, colour: "blue", member: true, since: "2020-05-05" };

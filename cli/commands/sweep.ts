@@ -301,17 +301,19 @@ async function search(
   }, queue);
   await queue?.join();
   if (queue) await work.offer();
+  let leaving: Promise<never> | null = null;
   const removeListener = onStop(() => {
-    if (work.isStopped) {
-      work.kill();
+    if (!work.isStopped) return work.stop();
+    if (leaving !== null) return work.kill();
+    leaving = work.end().catch(() => {}).then(() => {
       abandonAll();
       exit(stopStatus());
-    }
-    work.stop();
+    });
   });
   try {
     await work.run(jobs);
   } finally {
+    await leaving;
     await line.end();
     removeListener();
   }

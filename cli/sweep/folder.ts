@@ -20,13 +20,14 @@ import {
   readDir,
   readTextFile,
   remove,
+  sweep,
   writeFileAtomic,
 } from "../../src/platform/platform.ts";
 import type { Point, Space, Value } from "../../src/search/mod.ts";
 import { UsageError } from "../command.ts";
 import { counted } from "../output.ts";
 import { removeOwn, strangersIn } from "../place.ts";
-import { isOfRun } from "../run_files.ts";
+import { isCheckpoints, isOfRun, unfinishedCheckpoint } from "../run_files.ts";
 import { type Beside, parseJson, trialFile, TrialFiles } from "./trial_files.ts";
 
 /** What a sweep is of: nothing of it may change while it goes on. */
@@ -177,6 +178,21 @@ export class SweepFolder {
   /** Removes what a trial has trained; files that somebody else put there stay. */
   async forget(trial: number): Promise<void> {
     await removeOwn(this.folderOf(trial), isOfRun);
+  }
+
+  /** Removes what a trial that is gone was writing. */
+  async clean(trial: number): Promise<void> {
+    const folder = this.folderOf(trial);
+    if (!await exists(folder)) return;
+    sweep(folder);
+    for (const { name } of await readDir(folder)) {
+      const within = joinPath(folder, name);
+      if (!isCheckpoints(name) || !await isDirectory(within)) continue;
+      sweep(String(within));
+      for (const { name } of await readDir(within)) {
+        if (unfinishedCheckpoint.test(name)) await remove(joinPath(within, name));
+      }
+    }
   }
 
   /** Reads what is new: files that were read do not change. */

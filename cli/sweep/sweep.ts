@@ -101,7 +101,16 @@ export class Sweep {
     for (const { program } of this.#running.values()) program?.close();
   }
 
-  /** Ends trials at once. */
+  /** Ends trials without waiting for them to save: each takes along what it has half written. */
+  async end(): Promise<void> {
+    await Promise.all([...this.#running].map(async ([trial, { program }]) => {
+      await program?.end();
+      // What does not hear is killed, and takes nothing along.
+      if (program) await this.#folder.clean(trial);
+    }));
+  }
+
+  /** Kills trials, as {@link end} does to what does not hear. */
   kill(): void {
     for (const { program } of this.#running.values()) program?.kill();
   }

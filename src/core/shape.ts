@@ -8,7 +8,7 @@
  */
 import { ShapeError } from "./errors.ts";
 import { fixed, isNumber } from "./number.ts";
-import { counted, show } from "./show.ts";
+import { counted, listed, show } from "./show.ts";
 
 /**
  * Sizes of the axes, outermost first; `[]` is a single number.
@@ -35,7 +35,7 @@ export function demandCountable(shape: Shape, what: string): void {
 
 /** How a shape is written in messages: `[2, 3]`. */
 export function formatShape(shape: Shape): string {
-  return `[${shape.join(", ")}]`;
+  return `[${listed(shape)}]`;
 }
 
 /** @throws {ShapeError} when `given` is no list: sizes, dims or the like, as `expected` says. */

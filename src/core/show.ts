@@ -4,12 +4,17 @@
  * @module
  */
 
-const mostLetters = 60, mostEntries = 5, deepest = 2;
+const mostLetters = 60, mostEntries = 5, mostListed = 20, deepest = 2;
 
 const article = (name: string): string => `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`;
 
 function entries(list: readonly string[], total: number): string {
   return total > list.length ? `${list.join(", ")}, … ${total} in all` : list.join(", ");
+}
+
+/** Entries of a list as a message tells them, the first few of many. */
+export function listed(list: readonly unknown[], most: number = mostListed): string {
+  return entries(list.slice(0, most).map(String), list.length);
 }
 
 /** `value` in a few words: numbers and texts as one writes them, long ones cut, other things by the name of their class. */

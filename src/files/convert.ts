@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { formatShape } from "../core/shape.ts";
 import { byteSize, type DType, quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { fromF16, toF16 } from "../core/half.ts";
@@ -53,7 +54,7 @@ export function checkConversion(from: FileDType, to: DType, shape: readonly numb
   }
   if ((to === "q8" || to === "q4") && (shape.length === 0 || shape[shape.length - 1] % quantBlock !== 0)) {
     throw new DTypeError(
-      `${what} has shape [${shape.join(", ")}]; ${to} takes a last size that is a multiple of ${quantBlock}`,
+      `${what} has shape ${formatShape(shape)}; ${to} takes a last size that is a multiple of ${quantBlock}`,
     );
   }
 }

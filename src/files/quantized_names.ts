@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { formatShape } from "../core/shape.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
@@ -93,13 +94,13 @@ function logicalType(value: unknown, entry: HeaderEntry, at: string): LogicalTyp
   if (typeof bytes === "string") throw new FormatError(`${at}: ${bytes}`);
   if (fromDisk(entry.dtype) !== "u8" || bytes !== entry.end - entry.begin) {
     throw new FormatError(
-      `${at}: ${dtype} [${sizes.join(", ")}] takes ${counted(bytes, "byte")} of U8, ` +
+      `${at}: ${dtype} ${formatShape(sizes)} takes ${counted(bytes, "byte")} of U8, ` +
         `the file holds ${entry.end - entry.begin} of ${entry.dtype}`,
     );
   }
   if (transposed !== undefined && (transposed !== true || sizes.length !== 2)) {
     throw new FormatError(
-      `${at}: "transposed" is only ever true, and said of a matrix, not of shape [${sizes.join(", ")}]`,
+      `${at}: "transposed" is only ever true, and said of a matrix, not of shape ${formatShape(sizes)}`,
     );
   }
   return { dtype, shape: sizes, ...(transposed ? { transposed } : {}) };

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import { HubError } from "../core/errors.ts";
 
 /** Whether a text has the form of a repository's name, `organisation/name`. */
@@ -40,7 +41,7 @@ export function checkRevision(repository: string, revision: string): void {
 export function checkFileName(repository: string, name: string): void {
   if (isPlainPath(name)) return;
   throw new HubError(
-    `${repository} names a file ${JSON.stringify(name)}, which leads out of its folder; ` +
+    `${repository} names a file ${show(name)}, which leads out of its folder; ` +
       `nothing was written, and the repository is not to be trusted`,
   );
 }
@@ -54,7 +55,7 @@ export function plainEtag(header: string | null): string | null {
 export function checkEtag(where: string, etag: string): void {
   if (/^[\w.-]{1,200}$/.test(etag) && !/^\.+$/.test(etag)) return;
   throw new HubError(
-    `${where}: the server calls the file ${JSON.stringify(etag)} (ETag), which is no name for it`,
+    `${where}: the server calls the file ${show(etag)} (ETag), which is no name for it`,
   );
 }
 

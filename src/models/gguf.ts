@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import { FormatError } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
 import type { GgufValue } from "../files/gguf/mod.ts";
@@ -116,7 +117,7 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
   const architecture = notes.get("general.architecture");
   if (typeof architecture !== "string" || !Object.hasOwn(architectures, architecture)) {
     throw new FormatError(
-      `${where}: general.architecture is ${JSON.stringify(architecture) ?? "missing"}; ${
+      `${where}: general.architecture is ${architecture === undefined ? "missing" : show(architecture)}; ${
         Object.keys(architectures).join(", ")
       } are read`,
     );

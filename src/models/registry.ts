@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import { demandRecord } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
@@ -127,7 +128,7 @@ export function familyOf(type: unknown, where: string): Family {
   if (found) return found;
   const near = typeof type === "string" ? nearest(type, [...familyNames, ...outerNames]) : null;
   throw new FormatError(
-    `${where}: model_type is ${JSON.stringify(type) ?? "missing"}, which is not read here; ${
+    `${where}: model_type is ${type === undefined ? "missing" : show(type)}, which is not read here; ${
       near ? `the nearest of those there are is "${near}"` : `these are: ${familyNames.join(", ")}`
     }`,
   );

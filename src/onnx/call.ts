@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { DataArray } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
@@ -174,7 +175,7 @@ export class Call {
     const value = this.#attribute(name, "text");
     const text = value === undefined ? missing : decoder.decode(value);
     if (known && !known.includes(text)) {
-      throw this.fail(`attribute ${name} is "${text}", expected ${known.join(", ")}`);
+      throw this.fail(`attribute ${name} is ${show(text)}, expected ${known.join(", ")}`);
     }
     return text;
   }

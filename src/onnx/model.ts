@@ -17,7 +17,7 @@ import { demand, demandNoMore } from "../core/demand.ts";
 import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { show } from "../core/show.ts";
+import { listed, show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
 import { clone, reshape, Tensor } from "../ops/mod.ts";
 import { backendOf, keep, noGrad } from "../tensor/mod.ts";
@@ -422,9 +422,7 @@ function demandShape(
   });
   if (!fits) {
     throw new ShapeError(
-      `run: the input "${name}" is ${formatShape(given)}, expected [${
-        shape.map((n) => n ?? "?").join(", ")
-      }]`,
+      `run: the input "${name}" is ${formatShape(given)}, expected [${listed(shape.map((n) => n ?? "?"))}]`,
     );
   }
 }

@@ -130,7 +130,6 @@ export interface ChildProcess {
   readonly stdin: { end(): void; on(event: "error", listener: () => void): unknown };
   readonly stdout: ChildOutput;
   readonly stderr: ChildOutput;
-  kill(signal: "SIGKILL"): boolean;
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "close", listener: (code: number | null, signal: string | null) => void): unknown;
 }
@@ -185,7 +184,7 @@ export interface ProcessGlobal {
   readonly stderr: ProcessStream;
   readonly pid: number;
   uptime(): number;
-  kill(pid: number, signal: 0): boolean;
+  kill(pid: number, signal: 0 | "SIGTERM" | "SIGKILL"): boolean;
   emitWarning: (...values: unknown[]) => void;
   getBuiltinModule?(name: string): unknown;
   memoryUsage(): { readonly rss: number };

@@ -28,7 +28,12 @@ export interface Program {
   close(): void;
   /** Ends it at once. */
   kill(): void;
+  /** Has it end in good order, however busy it is: it is told again until it has gone, and killed where it does not hear. */
+  end(): Promise<void>;
 }
+
+/** Milliseconds between two signals, and after which a program does not hear. */
+const again = 100, patience = 10_000;
 
 /** Letters of what a program says that are kept. */
 const mostKept = 1 << 20;
@@ -74,12 +79,36 @@ export function startProgram(
     child.on("error", (error) => reject(failed(error)));
     child.on("close", (code, signal) => resolve({ code, signal, output, errors }));
   });
+  let isGone = false;
+  ended.then(() => isGone = true, () => isGone = true);
+  // By number: what Deno was once asked to end counts as ended for it, whatever it does.
+  const send = (signal: "SIGTERM" | "SIGKILL"): void => {
+    if (isGone || child.pid === undefined) return;
+    try {
+      process.kill(child.pid, signal);
+    } catch {
+      // It has gone meanwhile.
+    }
+  };
   // It may not start at all before anybody waits for its end.
   ended.catch(() => {});
   return {
     pid: child.pid ?? 0,
     ended,
     close: () => child.stdin.end(),
-    kill: () => void child.kill("SIGKILL"),
+    kill: () => send("SIGKILL"),
+    async end() {
+      send("SIGTERM");
+      const telling = setInterval(() => send("SIGTERM"), again);
+      const hung = setTimeout(() => send("SIGKILL"), patience);
+      try {
+        await ended;
+      } catch {
+        // One that never started is gone.
+      } finally {
+        clearInterval(telling);
+        clearTimeout(hung);
+      }
+    },
   };
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { listed, show } from "../core/show.ts";
 import { FormatError } from "../core/errors.ts";
 import { demand, demandList, demandObject, type JsonObject } from "../core/json.ts";
 import { text } from "../core/kinds.ts";
@@ -120,8 +121,8 @@ export function chooseTemplate(
     (name === undefined && templates.size === 1 ? [...templates.values()][0] : undefined);
   if (found !== undefined) return found;
   throw new FormatError(
-    `${where} has no chat template called ${JSON.stringify(asked)}; it has ${
-      [...templates.keys()].join(", ")
+    `${where} has no chat template called ${show(asked)}; it has ${
+      listed([...templates.keys()].map((name) => show(name).slice(1, -1)))
     }`,
   );
 }

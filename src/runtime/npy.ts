@@ -6,7 +6,7 @@
 import { demandNoMore, demandPath, toldAs } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
-import { counted } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { type NpyArray, npyBytes, readNpyArray } from "../files/npy.ts";
 import { openZip } from "../files/unzip.ts";
 import { zip } from "../files/zip.ts";
@@ -87,12 +87,12 @@ export async function readNpz(what: Openable, options: ReadTensorOptions = {}): 
     for (const { name, read } of await openZip(source)) {
       if (!name.endsWith(suffix)) {
         throw new FormatError(
-          `${source.name}: ${JSON.stringify(name)} in it is no array; an .npz holds .npy files`,
+          `${source.name}: ${show(name)} in it is no array; an .npz holds .npy files`,
         );
       }
       const own = name.slice(0, -suffix.length);
       if (found.has(own)) {
-        throw new FormatError(`${source.name}: there are two arrays ${JSON.stringify(own)}`);
+        throw new FormatError(`${source.name}: there are two arrays ${show(own)}`);
       }
       found.set(own, tensorOf(readNpyArray(await read(), `${source.name}: ${name}`), place));
     }

@@ -99,6 +99,7 @@ function checkForm(value: unknown, where: string): void {
     decimal: optional(oneOf(".", ",")),
     thousands: optional(oneOf(".", ",", " ", "'")),
     dateOrder: optional(oneOf("day first", "month first")),
+    units: optional(texts),
   });
 }
 

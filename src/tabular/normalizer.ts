@@ -8,9 +8,9 @@ import { FormatError, OptionError } from "../core/errors.ts";
 import { like, listOf, text, whole } from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
-import { counted } from "../core/show.ts";
+import { counted, listed, show } from "../core/show.ts";
 import { parseDate } from "./csv/dates.ts";
-import { parseNumber } from "./csv/numbers.ts";
+import { goesWith, parseNumber, unitOf, unitsSaid } from "./csv/numbers.ts";
 import { isMissingMark, missingTexts, parseBoolean } from "./csv/words.ts";
 import { describeColumns, type DescribedColumn } from "./columns.ts";
 import { largestF32 } from "./f32.ts";
@@ -175,7 +175,7 @@ export class Normalizer {
   /** The columns' names, for messages. */
   names(): string {
     demandNoMore(arguments, 0, "names");
-    return this.columns.map((column) => column.name).join(", ");
+    return listed(this.columns.map((column) => column.name));
   }
 
   /** Features of rows of cells [rows, columns] → [rows, inputs]; `inputs` chooses features, all when null. */
@@ -275,9 +275,7 @@ function cellOf(column: Column, value: CellValue): number {
   if (column.ignored !== null) return NaN;
   const wrong = (wanted: string): OptionError =>
     new OptionError(
-      `column "${column.name}" holds ${wanted}, not ${
-        typeof value === "number" ? value : JSON.stringify(value)
-      }`,
+      `column "${column.name}" holds ${wanted}, not ${show(value)}`,
     );
   if (value instanceof Date) {
     if (column.kind !== "date") throw wrong(`${column.kind} cells`);
@@ -303,6 +301,9 @@ function cellOf(column: Column, value: CellValue): number {
     }
     case "numeric": {
       const cell = typeof value === "number" ? value : parseNumber(String(value).trim(), column.form);
+      if (typeof value === "string" && !goesWith(unitOf(value.trim()), column.form?.units)) {
+        throw wrong(`numbers with ${unitsSaid(column.form?.units)}`);
+      }
       if (!Number.isFinite(cell)) throw wrong("numbers");
       if (Math.abs(cell) > largestF32) throw wrong("numbers up to ±3.4e38, where f32 ends");
       return cell;

@@ -28,6 +28,8 @@ export interface CellForm {
   readonly thousands?: "." | "," | " " | "'";
   /** Which of the first two numbers of a date like 03/04/2021 is the day. Default: the month comes first. */
   readonly dateOrder?: "day first" | "month first";
+  /** The currencies, or "%", that its numbers were written with; "" where some had none beside others. Default: no number had any. */
+  readonly units?: readonly string[];
 }
 
 /**

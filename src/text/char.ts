@@ -11,7 +11,7 @@ import { demandIterable, demandNoMore, demandNumbers, demandText } from "../core
 import { FormatError, OptionError } from "../core/errors.ts";
 import { listOf, text as aText } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { counted } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { pieceStream } from "./stream.ts";
 import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
@@ -78,7 +78,7 @@ export class CharTokenizer implements Tokenizer {
       demandText("CharTokenizer", token, "a character");
       if (token === "" || token.length !== String.fromCodePoint(token.codePointAt(0)!).length) {
         throw new OptionError(
-          `each character should be one code point, and one of them is ${JSON.stringify(token)}`,
+          `each character should be one code point, and one of them is ${show(token)}`,
         );
       }
     }
@@ -96,9 +96,7 @@ export class CharTokenizer implements Tokenizer {
     if (this.#ids.size !== tokens.length || specials.includes("")) {
       const twice = tokens.find((token, id) => token === "" || this.#ids.get(token) !== id);
       throw new OptionError(
-        `CharTokenizer: characters and special tokens should be distinct, and ${
-          JSON.stringify(twice)
-        } is not`,
+        `CharTokenizer: characters and special tokens should be distinct, and ${show(twice)} is not`,
       );
     }
     this.unkTokenId = unk === undefined ? undefined : this.#ids.get(unk);

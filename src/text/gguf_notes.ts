@@ -7,7 +7,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import { counted } from "../core/show.ts";
+import { counted, listed } from "../core/show.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { byteSymbols } from "./bytes.ts";
 import { pieceTypes, type SentencePieceParts } from "./sentencepiece/tokenizer.ts";
@@ -134,7 +134,7 @@ function around(
     if (list.length === 1 && list[0] === ids[`tokenizer.ggml.${role}_token_id`]) return true;
     throw new FormatError(
       `texts are put between tokens ${
-        list.join(", ")
+        listed(list)
       }, which a GGUF does not say: it has one of ${role} at most`,
     );
   };

@@ -5,7 +5,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import { counted } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { type AddedToken, addedTokenToJSON } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { splitPattern } from "./oniguruma.ts";
@@ -197,7 +197,7 @@ function readBpe(notes: Notes): BpeTokenizer | PipelineTokenizer {
   if (typeof pre !== "string" || splits === undefined || !Object.hasOwn(ggufSplits, pre)) {
     notes.fail(
       "pre",
-      `one of ${[...Object.keys(ggufSplits), ...textual].join(", ")}, not ${JSON.stringify(pre)}`,
+      `one of ${[...Object.keys(ggufSplits), ...textual].join(", ")}, not ${show(pre)}`,
     );
   }
   const bos = notes.id("bos", tokens.length), eos = notes.id("eos", tokens.length);
@@ -291,6 +291,6 @@ export function ggufTokenizer(metadata: TokenizerNotes, where: string): Tokenize
     case "bert":
       return readWordPiece(notes);
     default:
-      return notes.fail("model", `gpt2, llama, t5, bert or gemma4, not ${JSON.stringify(model)}`);
+      return notes.fail("model", `gpt2, llama, t5, bert or gemma4, not ${show(model)}`);
   }
 }

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import { FormatError } from "../core/errors.ts";
 
 const word = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}`;
@@ -311,7 +312,7 @@ function propertyOf(name: string): string {
       // Another form, then.
     }
   }
-  throw new Unknown(`the property ${JSON.stringify(name)} is not known`);
+  throw new Unknown(`the property ${show(name)} is not known`);
 }
 
 /**

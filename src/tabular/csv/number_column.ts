@@ -13,11 +13,13 @@ import { counted, type DecidedColumn, type Decision, isDate, oneLine, plural, sh
 import {
   type DecimalSign,
   fits,
+  goesWith,
   type NumberForm,
   numberForm,
   type NumberGrammar,
   scanNumber,
   type ThousandsSign,
+  unitsSaid,
   valueOf,
 } from "./numbers.ts";
 
@@ -81,7 +83,7 @@ export interface NumberHints {
     readonly thousands?: ThousandsSign | null | undefined;
   };
   /** How a model's training data wrote this column. */
-  readonly expected: NumberGrammar | null;
+  readonly expected: NumberGrammar & Pick<CellForm, "units"> | null;
   /** What the file's other columns say. */
   readonly others: Witnesses;
   /** Between the cells of the file. */
@@ -171,6 +173,10 @@ function decideNumbers(column: string, counts: readonly NumberCount[], hints: Nu
   return { decimal, thousands, told, why: `decimal ${signNames[decimal]}: ${why}` };
 }
 
+/** Whether so many units do not go together. */
+const mixesUnits = (units: readonly string[]): boolean =>
+  units.filter((unit) => unit !== "").length > 1 || units.includes("%");
+
 /** The first cells of two units that do not go together ("$" and "€", "%" and none); null when all do. */
 function mixedUnits(counts: readonly NumberCount[]): readonly [NumberCount, NumberCount] | null {
   const units = new Map<string, NumberCount>();
@@ -186,6 +192,18 @@ function mixedUnits(counts: readonly NumberCount[]): readonly [NumberCount, Numb
   if (named.length > 1) return [named[0], named[1]];
   const plain = units.get("");
   return plain !== undefined && named.length === 1 && named[0].shows.unit === "%" ? [named[0], plain] : null;
+}
+
+/** @throws {FormatError} for a unit that is none of those that a model's training data had. */
+function demandUnits({ of }: Decision, counts: readonly NumberCount[], units: CellForm["units"]): void {
+  const odd = counts.filter(({ shows }) => !goesWith(shows.unit, units)).sort((a, b) => a.row - b.row);
+  if (odd.length === 0) return;
+  const [{ row, text }] = odd, cells = odd.reduce((sum, { count }) => sum + count, 0);
+  throw new FormatError(
+    `${of.file}: row ${row}, column ${shown(of.name)} holds ${shown(text)}${
+      cells > 1 ? ` (${plural(cells, "such cell")})` : ""
+    }, and the model was fitted on numbers with ${unitsSaid(units)}; bring them to that`,
+  );
 }
 
 /**
@@ -217,17 +235,21 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
         `of a column in one way, say which it is with --decimal and --thousands, or ${texts}`,
     );
   }
-  const mixed = of.kind === "numeric" ? null : mixedUnits(counts);
+  const { expected } = hints, fitted = expected?.units ?? [""];
+  if (expected !== null) demandUnits(decision, counts, expected.units);
+  // Who took numbers as they are written had them so, and has them so in what the model is asked.
+  const isFree = expected === null ? of.kind === "numeric" : fitted.length > 1 && mixesUnits(fitted);
+  const mixed = isFree ? null : mixedUnits(counts);
   if (mixed !== null) {
     throw new FormatError(
       `${of.file}: column ${shown(of.name)} mixes units: row ${mixed[0].row} holds ${
         shown(mixed[0].text)
       }, row ${mixed[1].row} ` +
-        `${
-          shown(mixed[1].text)
-        }; bring them to one unit, or take the numbers as they are written with --kind "${
-          oneLine(of.name)
-        }=numeric"`,
+        `${shown(mixed[1].text)}; bring them to one unit${
+          expected === null
+            ? `, or take the numbers as they are written with --kind "${oneLine(of.name)}=numeric"`
+            : ""
+        }`,
     );
   }
   const values = of.store.values(
@@ -237,11 +259,13 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
   const either = counts.some(({ shows }) => shows.either !== "");
   // A habit that decides nothing is nothing to keep.
   const kept = told !== "habit" || either;
+  const hasPlain = counts.some(({ shows: { unit, whole } }) => unit === "" && whole !== "zero");
+  const units = [...new Set(counts.map(({ shows }) => shows.unit).filter((unit) => unit !== ""))];
   const form: CellForm = {
     ...(kept ? { decimal } : {}),
     ...(thousands === "" ? {} : { thousands }),
+    ...(units.length === 0 ? {} : { units: hasPlain ? [...units, ""] : units }),
   };
-  const units = [...new Set(counts.map(({ shows }) => shows.unit).filter((unit) => unit !== ""))];
   const like = [...counts].sort((a, b) => b.count - a.count).slice(0, 4)
     .map(({ count, text, row }) => `${counted(count)} like ${shown(text)} (row ${row})`);
   return {
@@ -253,7 +277,17 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
       ...(units.length === 0 ? [] : [`written with ${units.map(shown).join(", ")}`]),
       ...decision.missing(),
     ].join("; "),
-    notes: [...readNotes(decision, counts, decided), ...decision.markNotes()],
+    notes: [
+      ...readNotes(decision, counts, decided),
+      ...(hasPlain && fitted.length === 1 && fitted[0] === "%"
+        ? [
+          `column ${
+            shown(of.name)
+          }: numbers without "%" are read as percents, as the model was fitted on them`,
+        ]
+        : []),
+      ...decision.markNotes(),
+    ],
   };
 }
 

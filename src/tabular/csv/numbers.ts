@@ -226,6 +226,25 @@ export interface NumberGrammar {
   readonly thousands?: ThousandsSign | "";
 }
 
+/** The currency or "%" that a number is written with; "" for none. */
+export function unitOf(text: string): string {
+  const scanned = scanNumber(text);
+  return scanned === null ? "" : numberForm(scanned.form).unit;
+}
+
+/**
+ * Whether a number of this unit can stand where a model was fitted on numbers of `units`: of one of them, or of none. A currency
+ * can be left out everywhere, and so be said where it never was; a percent is another number than the same without its sign.
+ */
+export function goesWith(unit: string, units: readonly string[] = [""]): boolean {
+  return unit === "" || units.includes(unit) || (unit !== "%" && units.every((known) => known === ""));
+}
+
+/** Units in a sentence. */
+export function unitsSaid(units: readonly string[] = [""]): string {
+  return `${units.map((unit) => unit === "" ? "no unit" : JSON.stringify(unit)).join(" or ")}`;
+}
+
 /** Whether a text of that form can be read by a grammar. */
 export function fits(form: NumberForm, { decimal, thousands }: Required<NumberGrammar>): boolean {
   if (form.decimal !== "" && form.decimal !== decimal) return false;

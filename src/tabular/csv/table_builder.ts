@@ -6,7 +6,7 @@
 import { FormatError, OptionError } from "../../core/errors.ts";
 import { hint } from "../../core/nearest.ts";
 import { Generator } from "../../core/random.ts";
-import { counted, show } from "../../core/show.ts";
+import { counted, listed, show } from "../../core/show.ts";
 import { Table, type TableColumn } from "../table.ts";
 import type { CellForm, Column, ColumnKind } from "../types.ts";
 import { ColumnStore, isMissing } from "./column_store.ts";
@@ -193,13 +193,13 @@ export class TableBuilder {
       throw new FormatError(
         `${this.#name} has ${
           counted(width, "column")
-        } without names, and the model was fitted on ${all.length} (${all.join(", ")})`,
+        } without names, and the model was fitted on ${all.length} (${listed(all)})`,
       );
     }
     if (csv === null) return null;
     throw new FormatError(
       `${this.#name}: row ${this.#first} has none of the columns that the model was fitted on: ${
-        columns.map(({ name }) => name).join(", ")
+        listed(columns.map(({ name }) => name))
       }; say --no-header when the columns are those, in that order`,
     );
   }

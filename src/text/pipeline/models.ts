@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { show } from "../../core/show.ts";
 import { FormatError } from "../../core/errors.ts";
 import { finish, type Steps } from "../../core/steps.ts";
 import { mergesOf } from "../merges.ts";
@@ -65,7 +66,7 @@ export function bpeModel(model: Part, pairs: readonly Pair[]): Model {
   const merges = mergesOf(pairs, ids, prefix), unk = unknownId(model, ids);
   if (typeof model.unk_token === "string" && model.unk_token !== "" && unk === undefined) {
     throw new FormatError(
-      `"unk_token" of tokenizer.json is ${JSON.stringify(model.unk_token)}, which is no token`,
+      `"unk_token" of tokenizer.json is ${show(model.unk_token)}, which is no token`,
     );
   }
   const { byte_fallback: isBytes, fuse_unk: isFused, ignore_merges: isWhole } = model;
