@@ -26,6 +26,10 @@ const shown: Partial<Record<keyof GenerateOptions, Shown>> = {
   repetitionPenalty: { value: "R", help: "above 1 makes repetition less likely" },
   frequencyPenalty: { value: "X", help: "a token's logit loses X for each time it came" },
   presencePenalty: { value: "X", help: "a token's logit loses X when it came" },
+  repeatLastN: {
+    value: "N",
+    help: "these three look at the last N tokens alone (0: off, -1: at the whole text)",
+  },
   noRepeatNgramSize: { value: "N", help: "no N tokens in a row appear twice" },
   seed: { value: "N", help: "makes the result reproducible" },
   numBeams: { value: "N", help: "beam search with N beams" },

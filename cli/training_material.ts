@@ -23,7 +23,7 @@ import {
 } from "../mod.ts";
 import { type ByteSource, openBytes } from "../src/platform/platform.ts";
 import { UsageError } from "./command.ts";
-import { counted, note } from "./output.ts";
+import { counted, formatBytes, LiveLine, note } from "./output.ts";
 import { splitText } from "./text.ts";
 import type { RunSettings } from "./train_settings.ts";
 
@@ -91,6 +91,26 @@ function sayOnce(): (message: string) => void {
   };
 }
 
+/** Shows on a terminal how much of a file was gone through, which takes its time where that is large. */
+async function goingThrough<T>(
+  path: string,
+  open: (onProgress: (progress: { loaded: number; total: number }) => void) => Promise<T>,
+): Promise<T> {
+  const line = new LiveLine();
+  let shown = Promise.resolve();
+  try {
+    return await open(({ loaded, total }) => {
+      if (!line.on || distributed.rank > 0 || loaded === total && loaded < 2 ** 21) return;
+      shown = shown.then(() =>
+        line.show(`going through ${path}: ${formatBytes(loaded)} of ${formatBytes(total)}`)
+      );
+    });
+  } finally {
+    await shown;
+    await line.end();
+  }
+}
+
 async function sourceAt(path: string): Promise<string | ByteSource> {
   return path === "-" ? openBytes(await buffer(stdin), "standard input") : path;
 }
@@ -105,7 +125,18 @@ function halves<T>(all: Examples<T>, settings: RunSettings): {
   const held = Math.floor(all.length * settings["val-fraction"]), cut = all.length - held;
   const what = settings.objective === "dpo" ? "pairs" : "examples";
   const amount = `${many(cut)} ${what} to learn from, ${many(held)} held out`;
-  return { learned: all.slice(0, cut), rest: all.slice(cut), amount, held };
+  const learned = all.slice(0, cut), rest = all.slice(cut), blockSize = settings["block-size"];
+  for (const [part, use] of [[learned, "to learn from"], [rest, "held out"]] as const) {
+    if (part.length === 0 || part.fit(blockSize)) continue;
+    const other = part === rest ? ", or another --val-fraction" : "";
+    throw new UsageError(
+      `train: of the ${
+        counted(part.length, what.slice(0, -1))
+      } ${use}, cut to --block-size ${blockSize}, nothing is left to learn; ` +
+        `take a larger --block-size${other}`,
+    );
+  }
+  return { learned, rest, amount, held };
 }
 
 /** Preferences in a file of JSON lines; `reference` is the model as it began, where it has no adapter to be without. */
@@ -116,7 +147,8 @@ export async function preferenceMaterial(
   reference: CausalLM | null,
 ): Promise<Material> {
   const { "block-size": blockSize, "batch-size": batchSize, seed, beta } = settings;
-  const all = await openPreferences(await sourceAt(path), { model });
+  const source = await sourceAt(path);
+  const all = await goingThrough(path, (onProgress) => openPreferences(source, { model, onProgress }));
   const sizes = { batchSize, blockSize, onWarning: sayOnce() },
     { learned, rest, amount, held } = halves(all, settings);
   const dpo = { beta: beta!, ...(reference ? { reference } : {}) };
@@ -141,7 +173,11 @@ export async function exampleMaterial(
   path: string,
 ): Promise<Material> {
   const { "block-size": blockSize, "batch-size": batchSize, pack, seed } = settings;
-  const all = await openExamples(await sourceAt(path), { model, trainOnPrompt: settings["train-on-prompt"] });
+  const source = await sourceAt(path), trainOnPrompt = settings["train-on-prompt"];
+  const all = await goingThrough(
+    path,
+    (onProgress) => openExamples(source, { model, trainOnPrompt, onProgress }),
+  );
   const sizes = { batchSize, blockSize, pack, onWarning: sayOnce() },
     { learned, rest, amount, held } = halves(all, settings);
   const objective = { labelSmoothing: settings["label-smoothing"], zLoss: settings["z-loss"] };

@@ -6,11 +6,11 @@
  */
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { join } from "node:path";
 import process from "node:process";
 import { main } from "../cli/main.ts";
 import { redirectOutput } from "../cli/output.ts";
 import { nodeCache, repository } from "./_data.ts";
+import { inFewFiles } from "./_program.ts";
 
 /** How a process ended. */
 export interface Ended {
@@ -27,14 +27,14 @@ export interface CallOptions {
   cwd?: string;
   /** Called when it has started. */
   started?: (child: ChildProcessWithoutNullStreams) => void;
-  /** The file to run instead of the command. */
+  /** The file to run instead of the command, made of few files: it starts in half the time. */
   file?: string;
 }
 
 /** Runs `ferrotype …args` to its end. */
-export function ferrotype(args: readonly string[], options: CallOptions = {}): Promise<Ended> {
-  const before = "Deno" in globalThis ? ["run", "-A"] : [];
-  const file = options.file ?? join(repository, "cli", "main.ts");
+export async function ferrotype(args: readonly string[], options: CallOptions = {}): Promise<Ended> {
+  const before = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+  const file = options.file ?? await inFewFiles("cli/main.ts");
   const child = spawn(process.execPath, [...before, file, ...args], {
     cwd: options.cwd ?? repository,
     env: { NODE_COMPILE_CACHE: nodeCache, ...process.env, NO_COLOR: "1" },
@@ -46,7 +46,7 @@ export function ferrotype(args: readonly string[], options: CallOptions = {}): P
   child.stdin.on("error", () => {});
   child.stdin.end(options.input ?? "");
   options.started?.(child);
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code) => resolve({ ...ended, code }));
   });

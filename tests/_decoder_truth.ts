@@ -381,6 +381,61 @@ function lfm2(c: Json, ids: readonly number[], w: Weights): Matrix {
   );
 }
 
+/** Whether a layer has experts. */
+function isSparse(c: Json, layer: number): boolean {
+  const family = String(c.model_type);
+  if (family === "mixtral" || family === "olmoe") return true;
+  const has = family === "qwen2_moe" || family === "qwen3_moe" ||
+    (family === "qwen3_next" && c.num_experts !== 0);
+  const dense = (c.mlp_only_layers ?? []) as number[], every = (c.decoder_sparse_step ?? 1) as number;
+  return has && !dense.includes(layer) && (layer + 1) % every === 0;
+}
+
+/** Experts: each row goes through those of the largest probabilities, one row at a time. */
+function experts(
+  c: Json,
+  inside: Matrix,
+  at: string,
+  width: number,
+  act: (x: number) => number,
+  w: Weights,
+): Matrix {
+  const n = (name: string, fallback: number): number => (c[name] ?? fallback) as number;
+  const family = String(c.model_type), isMixtral = family === "mixtral", isNext = family === "qwen3_next";
+  const count = isMixtral ? n("num_local_experts", 8) : n("num_experts", 0);
+  const active = n("num_experts_per_tok", isMixtral ? 2 : 8);
+  const inner = isMixtral || family === "olmoe" ? n("intermediate_size", 0) : n("moe_intermediate_size", 0);
+  const normalised = isMixtral || (c.norm_topk_prob ?? isNext) === true;
+  const block = isMixtral ? "block_sparse_moe" : "mlp", path = `model.${at}.${block}`;
+  const router = w.get(`${path}.gate.weight`, count, width);
+  const names = isMixtral ? ["w1", "w3", "w2"] : ["gate_proj", "up_proj", "down_proj"];
+  const gated = (x: Matrix, path: string, [a, b, d]: string[], inner: number): Matrix => {
+    const gate = linear(x, w.get(`${path}.${a}.weight`, inner, width)),
+      up = linear(x, w.get(`${path}.${b}.weight`, inner, width));
+    const bent = gate.map((row, t) => row.map((v, i) => act(v) * up[t][i]));
+    return linear(bent, w.get(`${path}.${d}.weight`, width, inner));
+  };
+  // All are asked for: a file has to hold them.
+  const every = Array.from({ length: count }, (_, e) => gated(inside, `${path}.experts.${e}`, names, inner));
+  const out = linear(inside, router).map((logits, t) => {
+    const most = Math.max(...logits), odds = Array.from(logits, (x) => Math.exp(x - most));
+    const total = odds.reduce((a, b) => a + b, 0), p = odds.map((x) => x / total);
+    const best = p.map((_, e) => e).sort((a, b) => p[b] - p[a]).slice(0, active);
+    const share = normalised ? best.reduce((sum, e) => sum + p[e], 0) : 1, row = new Float64Array(width);
+    for (const e of best) every[e][t].forEach((x, i) => row[i] += p[e] / share * x);
+    return row;
+  });
+  if (family !== "qwen2_moe" && !isNext) return out;
+  const own = gated(
+    inside,
+    `${path}.shared_expert`,
+    names,
+    n("shared_expert_intermediate_size", 0),
+  );
+  const gate = linear(inside, w.get(`${path}.shared_expert_gate.weight`, 1, width));
+  return out.map((row, t) => row.map((x, i) => x + sigmoid(gate[t][0]) * own[t][i]));
+}
+
 /** Gated delta networks beside gated attention: Qwen3-Next, and Qwen 3.5 with its projections apart. */
 function qwen3Next(c: Json, ids: readonly number[], w: Weights): Matrix {
   const n = (name: string, fallback?: number): number => (c[name] ?? fallback) as number;
@@ -497,6 +552,10 @@ function qwen3Next(c: Json, ids: readonly number[], w: Weights): Matrix {
       x = plus(x, dense(gated, "linear_attn.out_proj", values, width));
     }
     const inside = norm(x, `${at}.post_attention_layernorm`), act = functions[String(c.hidden_act ?? "silu")];
+    if (isSparse(c, layer)) {
+      x = plus(x, experts(c, inside, at, width, act, w));
+      continue;
+    }
     const gate = dense(inside, "mlp.gate_proj", width, inner),
       up = dense(inside, "mlp.up_proj", width, inner);
     x = plus(
@@ -516,9 +575,13 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
   const headDim = n("head_dim", width / count),
     inner = n("intermediate_size"),
     layers = n("num_hidden_layers");
-  const eps = n("rms_norm_eps", 1e-6), offset = isGemma ? 1 : 0, maxPositions = n("max_position_embeddings");
-  const hasBias = family !== "mistral" && family !== "phi3" && c.attention_bias === true;
-  const qkvBias = family === "qwen2" || hasBias, outBias = family !== "qwen2" && hasBias;
+  const eps = n("rms_norm_eps", family === "olmoe" ? 1e-5 : 1e-6),
+    offset = isGemma ? 1 : 0,
+    maxPositions = n("max_position_embeddings");
+  const hasBias = family !== "mistral" && family !== "mixtral" && family !== "phi3" &&
+    c.attention_bias === true;
+  const qkvBias = family === "qwen2" || (family === "qwen2_moe" ? c.qkv_bias !== false : hasBias),
+    outBias = family !== "qwen2" && family !== "qwen2_moe" && hasBias;
   const mlpBias = (family === "llama" || family === "granite" || family === "smollm3") && c.mlp_bias === true;
   const act = functions[
     String(
@@ -539,12 +602,12 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
   const types = c.layer_types as string[] | undefined;
   const isWindowed = (layer: number): boolean => {
     if (c.sliding_window === null || c.sliding_window === undefined) return false;
-    if (family === "qwen2" || family === "qwen3" || family === "smollm3") {
+    if (/^qwen[23]/.test(family) || family === "smollm3") {
       if (c.use_sliding_window !== true) return false;
     }
-    if (family === "mistral" || family === "phi3") return true;
+    if (family === "mistral" || family === "mixtral" || family === "phi3") return true;
     if (types) return types[layer] === "sliding_attention";
-    if (family === "qwen2" || family === "qwen3") return layer >= n("max_window_layers", 28);
+    if (/^qwen[23]/.test(family)) return layer >= n("max_window_layers", 28);
     if (family === "smollm3") return !hasRope(layer);
     if (family === "gemma2") return layer % 2 === 0;
     if (family === "gemma3_text") return (layer + 1) % n("sliding_window_pattern", 6) !== 0;
@@ -591,11 +654,12 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
       k = dense(before, "self_attn.k_proj", width, keys, qkvBias);
       v = dense(before, "self_attn.v_proj", width, keys, qkvBias);
     }
-    if (isPost) {
+    if (isPost || family === "olmoe") {
       q = norm(q, `${at}.self_attn.q_norm`, queries);
       k = norm(k, `${at}.self_attn.k_norm`, keys);
     }
-    const angles = anglesOf(layer), isEach = family === "qwen3" || family === "gemma3_text";
+    const angles = anglesOf(layer),
+      isEach = family === "qwen3" || family === "qwen3_moe" || family === "gemma3_text";
     const turned = (m: Matrix, name: string): Float64Array[][] =>
       heads(m, headDim).map((row, t) => {
         const normed = isEach ? norm(row, `${at}.self_attn.${name}`, headDim) : row;
@@ -615,6 +679,10 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
     const inside = isPost
       ? x
       : norm(x, isBoth ? `${at}.pre_feedforward_layernorm` : `${at}.post_attention_layernorm`);
+    if (isSparse(c, layer)) {
+      x = plus(x, experts(c, inside, at, width, act, w));
+      continue;
+    }
     let gate: Matrix, up: Matrix;
     if (family === "phi3") {
       const both = dense(inside, "mlp.gate_up_proj", width, 2 * inner, false);

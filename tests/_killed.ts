@@ -20,7 +20,7 @@ import {
   kindsOfWrites,
   type Which,
 } from "./_kinds_of_writes.ts";
-import { inOneFile } from "./_program.ts";
+import { inFewFiles } from "./_program.ts";
 import { width } from "./_width.ts";
 
 const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 11));
@@ -54,7 +54,7 @@ async function undisturbedWrites(kind: KindOfWrite, place: string): Promise<Map<
     }
   }
   // A process of its own makes as many; and what the runtime keeps of the sources for the next process, it keeps as one ends well.
-  const calls = await runDying(await inOneFile("_killed_writer.ts"), [
+  const calls = await runDying(await inFewFiles("tests/_killed_writer.ts"), [
     kind.name,
     mkdtempSync(join(place, "whole-")),
     "0",
@@ -78,7 +78,7 @@ async function killMany(
     const whole = undisturbed.get(`${before} ${which}`)!, old = undisturbed.get(`${which} ${before}`);
     const folder = mkdtempSync(join(place, "killed-")), at = 1 + random.integer(0, whole.calls + 1);
     if (before !== null) await kind.write(folder, before);
-    const calls = await runDying(await inOneFile("_killed_writer.ts"), [
+    const calls = await runDying(await inFewFiles("tests/_killed_writer.ts"), [
       kind.name,
       folder,
       String(which),

@@ -34,6 +34,10 @@ export const randomFamilies: readonly string[] = [
   "lfm2",
   "qwen3_next",
   "qwen3_5_text",
+  "mixtral",
+  "qwen2_moe",
+  "qwen3_moe",
+  "olmoe",
 ];
 
 /** Writes a folder of a model with weights that the truth asked for. */
@@ -174,6 +178,24 @@ export function randomConfig(family: string, seed: number): Config {
       }, {}),
     };
   }
+  /** Experts, as the families call them. */
+  const experts = (): Config => {
+    const count = pick(2, 3, 5, 8), active = pick(...[1, 2, 3].filter((n) => n <= count));
+    const all = { num_experts_per_tok: active, ...pick({}, { output_router_logits: false }) };
+    if (family === "mixtral") return { ...all, num_local_experts: count, router_aux_loss_coef: 0.02 };
+    const has = {
+      ...all,
+      num_experts: count,
+      ...pick({}, { norm_topk_prob: true }, { norm_topk_prob: false }),
+    };
+    if (family === "olmoe") return has;
+    return {
+      ...has,
+      moe_intermediate_size: pick(8, 12),
+      ...family === "qwen3_moe" ? {} : { shared_expert_intermediate_size: pick(8, 12) },
+      ...pick<Config>({}, {}, { mlp_only_layers: [1] }, { decoder_sparse_step: 2 }, { mlp_only_layers: [] }),
+    };
+  };
   if (family === "qwen3_next" || family === "qwen3_5_text") {
     const nk = pick(1, 2, 3),
       wide = pick(4, 5, 8),
@@ -196,7 +218,7 @@ export function randomConfig(family: string, seed: number): Config {
         layer_types: ["linear_attention", "linear_attention", "full_attention"],
       }, { layer_types: ["full_attention", "linear_attention", "linear_attention"] }),
       ...family === "qwen3_next"
-        ? pick<Config>({ num_experts: 0 }, {
+        ? pick<Config>({ num_experts: 0 }, experts(), experts(), {
           num_experts: 8,
           moe_intermediate_size: 4,
           mlp_only_layers: [0, 1, 2],
@@ -204,7 +226,7 @@ export function randomConfig(family: string, seed: number): Config {
         : pick({}, { attn_output_gate: true }),
     };
   }
-  const isQwen = family === "qwen2" || family === "qwen3", isSmol = family === "smollm3";
+  const isQwen = /^qwen[23]/.test(family), isSmol = family === "smollm3";
   return {
     ...common,
     num_key_value_heads: groups,
@@ -214,11 +236,24 @@ export function randomConfig(family: string, seed: number): Config {
       : { head_dim: headDim },
     rms_norm_eps: pick(1e-6, 1e-5, 1e-3),
     ...family.startsWith("gemma") ? { hidden_activation: act } : { hidden_act: act },
-    ...["llama", "qwen3", "smollm3", "olmo2", "granite", "gemma", "gemma2", "gemma3_text"].includes(family)
+    ...[
+        "llama",
+        "qwen3",
+        "qwen3_moe",
+        "olmoe",
+        "smollm3",
+        "olmo2",
+        "granite",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+      ].includes(family)
       ? pick({}, { attention_bias: true })
       : {},
     ...["llama", "granite", "smollm3"].includes(family) ? pick({}, { mlp_bias: true }) : {},
-    ...family === "mistral" || isPhi ? { sliding_window: pick(null, window) } : {},
+    ...["mixtral", "qwen2_moe", "qwen3_moe", "olmoe"].includes(family) ? experts() : {},
+    ...family === "qwen2_moe" ? pick({}, { qkv_bias: false }) : {},
+    ...family === "mistral" || family === "mixtral" || isPhi ? { sliding_window: pick(null, window) } : {},
     ...isQwen
       ? pick<Config>({}, { use_sliding_window: true, sliding_window: window, max_window_layers: 1 }, {
         use_sliding_window: true,

@@ -32,5 +32,9 @@ export const runOptions: Options = {
     help: "install nothing that is missing (packages, runtimes; where CI is set, rivals) with npm",
   },
   times: { help: "the processor time of each process of tests, longest first" },
+  record: {
+    help:
+      "each file in a process of its own, and tests/times.json says afterwards what it took: what takes longest is begun first",
+  },
   verbose: { help: "everything that the test processes print" },
 };

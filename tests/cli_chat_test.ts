@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { describe, it } from "./_suite.ts";
-import { ferrotype, interrupt } from "./_command.ts";
+import { call, ferrotype, interrupt } from "./_command.ts";
 import { asksNothing } from "./_width.ts";
 
 describe("ferrotype chat", () => {
@@ -41,7 +41,7 @@ describe("ferrotype chat", () => {
 describe("ferrotype completions", { skip: asksNothing }, () => {
   it("print scripts that their shells accept", async () => {
     for (const shell of ["bash", "zsh", "fish"]) {
-      const { code, stdout } = await ferrotype(["completions", shell]);
+      const { code, stdout } = await call(["completions", shell]);
       assertStrictEquals(code, 0);
       assertMatch(stdout, /max-new-tokens/);
       if (spawnSync(shell, ["--version"]).status === 0) {
@@ -49,14 +49,14 @@ describe("ferrotype completions", { skip: asksNothing }, () => {
         assertStrictEquals(status, 0, stderr);
       }
     }
-    const { stdout } = await ferrotype(["completions", "bash"]);
+    const { stdout } = await call(["completions", "bash"]);
     const done = spawnSync("bash", [], {
       input:
         `${stdout}\nCOMP_WORDS=(ferrotype generate --temp); COMP_CWORD=2; _ferrotype; echo "\${COMPREPLY[@]}"`,
       encoding: "utf8",
     });
     assertStrictEquals(done.stdout, "--temperature\n", done.stderr);
-    const wrong = await ferrotype(["completions", "tcsh"]);
+    const wrong = await call(["completions", "tcsh"]);
     assertEquals([wrong.code, wrong.stdout], [2, ""]);
     assertMatch(wrong.stderr, /bash, zsh, fish, not "tcsh"/);
   });

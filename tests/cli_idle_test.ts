@@ -171,7 +171,7 @@ const csvFlags =
 const considered: Record<string, string> = {
   generate:
     "model dtype device threads max-memory prompt-ids max-new-tokens temperature top-k top-p top-h min-p typical-p " +
-    "repetition-penalty frequency-penalty presence-penalty no-repeat-ngram-size seed num-beams length-penalty " +
+    "repetition-penalty frequency-penalty presence-penalty repeat-last-n no-repeat-ngram-size seed num-beams length-penalty " +
     "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop lora",
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop lora",
   serve:

@@ -154,7 +154,8 @@ describe("ferrotype train", () => {
   });
 
   it("interrupted by Ctrl-C saves, ends with 130, and goes on exactly", async () => {
-    const long = ["--steps", "500", "--eval-every", "500"];
+    // Too long to end before it hears; what is compared stops a little later.
+    const long = ["--steps", "100000", "--eval-every", "100000"];
     const running = ferrotype(begin("interrupted", ...long), {
       started: (child) => {
         const timer = setInterval(() => {
@@ -170,9 +171,11 @@ describe("ferrotype train", () => {
     });
     const { code, stdout, stderr } = await running;
     assertEquals([code, stdout], [130, ""], stderr);
-    assertMatch(stderr, /interrupted after step \d+; --resume goes on/);
-    await call(resume("interrupted"));
-    await call(begin("uninterrupted", ...long));
+    const step = Number(/interrupted after step (\d+); --resume goes on/.exec(stderr)?.[1]);
+    assert(step >= 10, stderr);
+    await call(resume("interrupted", "--stop-after", "25"));
+    await call(begin("uninterrupted", ...long, "--stop-after", String(step + 25)));
+    assertStrictEquals(log("interrupted").at(-1)!.step, log("uninterrupted").at(-1)!.step);
     assertSame("interrupted", "uninterrupted");
   });
 
@@ -426,6 +429,16 @@ describe("ferrotype train", () => {
     );
     writeFileSync(examples, `${lines(3)}{"prompt": 5}\n`);
     await fails(1, tune("x"), /examples\.jsonl, line 4 has "prompt", expected/);
+    // What the tokenizer has no tokens for, or no row has room for, is named before anything is written.
+    writeFileSync(examples, `${lines(17)}{"prompt": "a", "completion": "日"}\n${lines(2)}`);
+    await fails(1, tune("x"), /examples\.jsonl, line 18: the character "日"/);
+    const long = `{"prompt": "${"the cat ".repeat(9)}", "completion": "sat"}\n`;
+    writeFileSync(examples, lines(18) + long + long);
+    await fails(
+      2,
+      tune("x"),
+      /the 2 examples held out, cut to --block-size 16, nothing is left to learn; take/,
+    );
     assert(!existsSync(at("x")));
   });
 

@@ -191,6 +191,16 @@ function suite(device: DeviceName): void {
       device,
     );
     assertStrictEquals(lines.length, 2, lines.join("\n"));
+    // Nor what one step over rows gives beside the left operand.
+    const both = await stepsOf(
+      (x) => {
+        const e = x.sub(x.mean(-1, true)).tanh();
+        return e.add(matmul(e.sub(e.mean(-1, true)).tanh(), square));
+      },
+      [2, 32],
+      device,
+    );
+    assertStrictEquals(both.length, 2, both.join("\n"));
     // What changes in between is read before.
     const changing: Function = (x) => {
       const n = rmsNorm(state, 32, gain);

@@ -14,12 +14,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { distributed, setThreads, tensor } from "../mod.ts";
-import { ferrotype } from "./_command.ts";
-import { repository } from "./_data.ts";
+import { call } from "./_command.ts";
 import { dealOut } from "../src/distributed/zero.ts";
 import { type MpiRun, mpiRuns, onRanks } from "./_mpi.ts";
 import { type RanksResult, type RanksRun, trainOnRanks } from "./_ranks.ts";
-import { inOneFile } from "./_program.ts";
+import { inFewFiles } from "./_program.ts";
 import { after, before, describe, it } from "./_suite.ts";
 import { asksNothing, isFull, width } from "./_width.ts";
 
@@ -47,7 +46,7 @@ const known: Record<string, Promise<RanksResult>> = {};
 
 async function trained(run: MpiRun, ranks: number, what: readonly RanksRun[]): Promise<RanksResult[]> {
   const results = join(folder, "results");
-  const { code, stderr } = await onRanks(run, ranks, await inOneFile("_ranks.ts"), [
+  const { code, stderr } = await onRanks(run, ranks, await inFewFiles("tests/_ranks.ts"), [
     "train",
     JSON.stringify(what),
     results,
@@ -104,7 +103,9 @@ for (const run of mpiRuns) {
     const mine = isFirst ? runs : runs.filter(({ name }) => name === "exact");
 
     it("have collectives of every dtype", async () => {
-      const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), ["collectives"]);
+      const { code, stdout, stderr } = await onRanks(run, 2, await inFewFiles("tests/_ranks.ts"), [
+        "collectives",
+      ]);
       assertEquals([code, stdout], [0, "all right\nall right\n"], stderr);
     });
 
@@ -155,7 +156,7 @@ for (const run of mpiRuns) {
     it("end all together when one ends, is killed, stopped, hangs, has other data or loses the way", async () => {
       await Promise.all(
         Object.entries(faults).map(async ([how, says]) => {
-          const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), [
+          const { code, stdout, stderr } = await onRanks(run, 2, await inFewFiles("tests/_ranks.ts"), [
             "fault",
             how,
           ]);
@@ -174,7 +175,10 @@ for (const run of mpiRuns) {
     if (isFirst) return;
 
     it("leave a WebAssembly trap the error that it is", async () => {
-      const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), ["fault", "trap"]);
+      const { code, stdout, stderr } = await onRanks(run, 2, await inFewFiles("tests/_ranks.ts"), [
+        "fault",
+        "trap",
+      ]);
       assertEquals([code, stdout], [0, "an error: RuntimeError\n".repeat(2)], stderr);
     });
 
@@ -203,7 +207,7 @@ for (const run of mpiRuns) {
       const first = await onRanks(
         run,
         2,
-        join(repository, "cli/main.ts"),
+        await inFewFiles("cli/main.ts"),
         begin(at("two"), "--stop-after", "10", "--zero", "1", "--trace", at("trace.json")),
       );
       assertStrictEquals(first.code, 0, first.stderr);
@@ -213,9 +217,9 @@ for (const run of mpiRuns) {
         traceEvents: { pid: number }[];
       };
       assertEquals(new Set(traceEvents.map(({ pid }) => pid)), new Set([0, 1]));
-      const second = await ferrotype(["train", file, "-o", at("two"), "--resume", "--threads", "1"]);
+      const second = await call(["train", file, "-o", at("two"), "--resume", "--threads", "1"]);
       assertStrictEquals(second.code, 0, second.stderr);
-      const whole = await ferrotype(begin(at("one")));
+      const whole = await call(begin(at("one")));
       assertStrictEquals(whole.code, 0, whole.stderr);
       const read = (name: string): Uint8Array => readFileSync(join(at(name), "model.safetensors"));
       assertEquals(read("two"), read("one"));

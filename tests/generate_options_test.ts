@@ -251,6 +251,7 @@ describe("options", () => {
       repetitionPenalty: 1,
       frequencyPenalty: 0,
       presencePenalty: 0,
+      repeatLastN: -1,
       noRepeatNgramSize: 0,
       badWordsIds: [],
       suppressTokens: [],

@@ -149,6 +149,12 @@ describe("processors in generation", () => {
     assertEquals(await ids({}), [0, 0, 0, 0]);
     assertEquals(await ids({ frequencyPenalty: 0.75 }), [0, 0, 1, 0]);
     assertEquals(await ids({ presencePenalty: 1.5 }), [0, 1, 0, 0]);
+    assertEquals(await ids({ presencePenalty: 1.5, repeatLastN: 1 }), [0, 1, 0, 1]);
+    assertEquals(await ids({ presencePenalty: 1.5, repeatLastN: 0 }), [0, 0, 0, 0]);
+    assertEquals(await ids({ frequencyPenalty: 0.75, repeatLastN: 1 }), [0, 0, 0, 0]);
+    assertEquals(await ids({ repetitionPenalty: 4 }, [0, 3]), [1, 2, 0, 0]);
+    assertEquals(await ids({ repetitionPenalty: 4, repeatLastN: 1 }, [0, 3]), [0, 1, 0, 1]);
+    assertEquals(await ids({ repetitionPenalty: 4, repeatLastN: -1 }, [0, 3]), [1, 2, 0, 0]);
     assertEquals(await ids({ noRepeatNgramSize: 2 }), [0, 0, 1, 0]);
     assertEquals(await ids({ badWordsIds: [[0, 0]] }), [0, 1, 0, 1]);
     assertEquals(await ids({ suppressTokens: 0 }), [1, 1, 1, 1]);
@@ -281,6 +287,8 @@ describe("the fields of GenerationConfig", () => {
     rejected({ numReturnSequences: 3, numBeams: 2 }, /at most numBeams 2/);
     rejected({ maxLength: 5, maxNewTokens: 5 }, /the same in two ways/);
     rejected({ stop: "a", stopStrings: "b" }, /another name/);
+    rejected({ repeatLastN: -2 }, /repeatLastN is -2, expected a whole number from -1/);
+    rejected({ repeatLastN: 5 }, /repeatLastN has no effect because nothing is penalised/);
     rejected({ numBeams: 2, logprobs: 1 }, /beam search has several/);
   });
 

@@ -626,6 +626,29 @@ describe("llama.cpp reads what was written", () => {
         linear_value_head_dim: 8,
         rope_parameters: { rope_theta: 1000, partial_rotary_factor: 0.5, mrope_section: [2, 1, 1] },
       },
+      mixtral: { num_local_experts: 5, num_experts_per_tok: 2 },
+      qwen2_moe: {
+        num_experts: 6,
+        num_experts_per_tok: 3,
+        moe_intermediate_size: 32,
+        shared_expert_intermediate_size: 64,
+        norm_topk_prob: false,
+      },
+      qwen3_moe: { num_experts: 6, num_experts_per_tok: 3, moe_intermediate_size: 32, norm_topk_prob: true },
+      olmoe: { num_key_value_heads: 4, num_experts: 4, num_experts_per_tok: 2, norm_topk_prob: false },
+      qwen3_next: {
+        head_dim: 16,
+        layer_types: ["linear_attention", "full_attention", "linear_attention", "full_attention"],
+        linear_num_key_heads: 2,
+        linear_num_value_heads: 4,
+        linear_key_head_dim: 8,
+        linear_value_head_dim: 8,
+        partial_rotary_factor: 0.5,
+        num_experts: 6,
+        num_experts_per_tok: 2,
+        moe_intermediate_size: 32,
+        shared_expert_intermediate_size: 32,
+      },
     };
     for (const [model_type, config] of Object.entries(more)) {
       const at = join(folder, `judged-${model_type}`),
@@ -642,8 +665,9 @@ describe("llama.cpp reads what was written", () => {
         ]),
       );
       model.loadStateDict(weights);
-      await saveSafetensors(join(at, "model.safetensors"), weights);
-      writeFileSync(join(at, "config.json"), JSON.stringify(described));
+      using whole = await CausalLM.fromConfig(described);
+      whole.network.loadStateDict(weights);
+      await whole.save(at);
       writeFileSync(join(at, "tokenizer.json"), JSON.stringify(letters(128)));
       const { path } = await converted(at, `judged-${model_type}`),
         prompt = [5, 80, 33, 7, 120, 64],

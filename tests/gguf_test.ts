@@ -11,7 +11,7 @@ import { after, before, describe, it } from "./_suite.ts";
 import { FormatError, openGguf, OptionError, randn, saveGguf, tensor, zeros } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { dequantize, type GgufType, ggufTypes, quantize, writableTypes } from "../src/files/gguf/mod.ts";
-import { ferrotype } from "./_command.ts";
+import { call } from "./_command.ts";
 import { dataPath } from "./_data.ts";
 import { asksNothing, width } from "./_width.ts";
 
@@ -175,7 +175,7 @@ describe("a GGUF file", () => {
   );
 
   it("is shown by inspect, from its header alone", { skip: asksNothing }, async () => {
-    const { code, stdout } = await ferrotype(["inspect", dataPath("families", "qwen3.gguf"), "--json"]);
+    const { code, stdout } = await call(["inspect", dataPath("families", "qwen3.gguf"), "--json"]);
     assertStrictEquals(code, 0);
     const shown = JSON.parse(stdout);
     assertStrictEquals(shown.metadata["general.architecture"], "qwen3");
@@ -211,7 +211,7 @@ describe("a GGUF file", () => {
     skip: asksNothing,
   }, async () => {
     const [first, second] = await inParts("shown");
-    const { stdout } = await ferrotype(["inspect", first, "--json"]), shown = JSON.parse(stdout);
+    const { stdout } = await call(["inspect", first, "--json"]), shown = JSON.parse(stdout);
     assertEquals([shown.format, shown.version, shown.files], ["gguf", 3, [first, second]]);
     assertEquals(
       shown.tensors,
@@ -231,7 +231,7 @@ describe("a GGUF file", () => {
       String(2n ** 60n),
     ]);
     assertEquals(many, { length: 1000, first: ["token 0", "token 1", "token 2", "token 3"] });
-    const listed = (await ferrotype(["inspect", first])).stdout;
+    const listed = (await call(["inspect", first])).stdout;
     assertMatch(listed, /^t1 +Q8_0 +\[2, 64\] +136 bytes$/m);
     assertMatch(listed, /^# many: \["token 0", .*… 1,000 in all\]$/m);
     assertMatch(listed, /^# template: a\\n\\u001b\[31mb$/m);
@@ -241,7 +241,7 @@ describe("a GGUF file", () => {
     const bytes = readFileSync(dataPath("families", "llama3.gguf")), ranges: string[] = [];
     const plain = join(folder, "blob");
     writeFileSync(plain, bytes);
-    assertStrictEquals(JSON.parse((await ferrotype(["inspect", plain, "--json"])).stdout).format, "gguf");
+    assertStrictEquals(JSON.parse((await call(["inspect", plain, "--json"])).stdout).format, "gguf");
     const server = createServer((request, response) => {
       const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
       ranges.push(request.headers.range ?? request.method!);
@@ -257,7 +257,7 @@ describe("a GGUF file", () => {
       const { port } = server.address() as AddressInfo;
       for (const path of ["x.gguf?download=true", "resolve/abc"]) {
         const url = `http://127.0.0.1:${port}/${path}`,
-          { stdout } = await ferrotype(["inspect", url, "--json"]);
+          { stdout } = await call(["inspect", url, "--json"]);
         const { tensors, bytes_read } = JSON.parse(stdout);
         assert(tensors.length === 22 && bytes_read <= 65536, path);
       }

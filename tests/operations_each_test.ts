@@ -44,6 +44,7 @@ import "../src/backends/kernels/mod.ts";
 import "../src/backends/kernels/packed.ts";
 import "../src/backends/kernels/rows.ts";
 import { KVCache } from "../src/nn/mod.ts";
+import { expertLinear } from "../src/ops/experts.ts";
 import { cpuBackend } from "../src/runtime/cpu.ts";
 import { backendOf } from "../src/tensor/mod.ts";
 import { assertClose, numbersOf } from "./_devices.ts";
@@ -137,6 +138,18 @@ const cases: Readonly<Record<OperationName, Case>> = {
   },
   pack: packed,
   matmulPacked: packed,
+  matmulExperts: (device) =>
+    noGrad(() => {
+      const w = made([5 * 7, 24], 2, device), more = made([12, 24], 3, device);
+      // Of few rows and of many; one after the other, and apart.
+      const chosen = [0, 4, 4, 1, 0, 3, 3, 3, 2, 0, 1, 1];
+      const index = (n: number): Tensor => tensor(chosen.slice(0, n), { dtype: "i32", device });
+      return [
+        expertLinear(more.slice([0, 3]), w, index(3), 5),
+        expertLinear(more, w, index(12), 5),
+        expertLinear(more.slice([6, 8]), w, index(12).slice([6, 8]), 5),
+      ];
+    }),
   quantize: (device) => {
     const cache = new KVCache(1, 2, 4, 32, { dtype: "q8", device });
     const [k, v] = [6, 7].map((seed) => made([1, 2, 3, 32], seed, device));

@@ -174,6 +174,7 @@ const calls: Record<string, Call | [Call, Options]> = {
   "lpPool2d(options)": (o) => ft.lpPool2d(cube, 2, 2, o),
   "lpPool3d(options)": (o) => ft.lpPool3d(ft.zeros([1, 1, 2, 2, 2]), 2, 2, o),
   "interpolate(options)": [(o) => ft.interpolate(cube, o), { size: 3 }],
+  "indexPut(options)": (o) => ft.indexPut(x, [targets], x, o),
   "pad(options)": (o) => ft.pad(x, [1, 1], o),
   "ViewMethods#pad(options)": (o) => x.pad([1, 1], o),
   "mseLoss(options)": (o) => ft.mseLoss(x, x, o),

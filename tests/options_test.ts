@@ -270,6 +270,14 @@ describe("guesses", () => {
     ) {
       assertStrictEquals(nearest(word, names), undefined, word.slice(0, 20));
     }
+    // What is not shared is another word, however much is shared.
+    const fields = ["cache_prompt", "reasoning_format", "penalty_last_n", "maxNewTokens", "minLength"];
+    for (const word of ["safe_prompt", "encoding_format", "penalty_alpha", "maxOldTokens", "minWidth"]) {
+      assertStrictEquals(nearest(word, fields), undefined, word);
+    }
+    for (const [i, word] of ["cach_prompt", "reasonin_format", "penalty_lst_n", "maxTokens"].entries()) {
+      assertStrictEquals(nearest(word, fields), fields[i], word);
+    }
     assertStrictEquals(hint("foo", ["a", "b"], (name) => `--${name}`), "; there are --a, --b");
     assertStrictEquals(hint("foo", Array.from({ length: 50 }, (_, i) => `name${i}`)), "");
     assertStrictEquals(hint("foo", []), "");

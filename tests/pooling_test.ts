@@ -57,7 +57,7 @@ eachDevice((device) => {
   describe("pooling", () => {
     it("of windows of a size is what loops give", async () => {
       const random = new Generator(7);
-      for (let round = 0; round < width(12, 3); round++) {
+      for (let round = 0; round < (device === "webgpu" ? 3 : width(12, 3)); round++) {
         const axes = round % 3 + 1,
           list = (from: number, to: number): number[] =>
             Array.from({ length: axes }, () => random.integer(from, to));
@@ -127,7 +127,7 @@ eachDevice((device) => {
 
     it("of as many windows as are asked for is what loops give", async () => {
       const random = new Generator(3);
-      for (let round = 0; round < width(9, 3); round++) {
+      for (let round = 0; round < (device === "webgpu" ? 3 : width(9, 3)); round++) {
         const axes = round % 3 + 1, sizes = Array.from({ length: axes }, () => random.integer(1, 7));
         const out = sizes.map((n) => round % 2 ? random.integer(1, 9) : random.integer(1, n + 1));
         const x = ft.randn([1, 3, ...sizes], { seed: round, device }), data = await numbersOf(x);

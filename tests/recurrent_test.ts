@@ -88,7 +88,7 @@ eachDevice((device) => {
   describe("recurrent layers", () => {
     for (const kind of kinds) {
       it(`${kind} computes what PyTorch says, for seeded sizes`, async () => {
-        for (let seed = 0; seed < width(6, 2); seed++) {
+        for (let seed = 0; seed < (device === "webgpu" ? 2 : width(6, 2)); seed++) {
           const random = new Generator(40 + seed),
             pick = (most: number): number => random.integer(1, most + 1);
           const [inputs, hidden, layers, time, batch] = [pick(4), pick(5), pick(3), pick(5), pick(3)];

@@ -116,6 +116,21 @@ describe("serve, fields", () => {
           dry_base: 1.75,
           xtc_threshold: 0.1,
         },
+        { repeat_last_n: 0 },
+        { penalty_last_n: -1, repeat_last_n: -1 },
+        { options: { repeat_last_n: 64, top_k: 0, temperature: 1, num_keep: 0, numa: false, main_gpu: 0 } },
+        { options: { num_gpu: 1, num_thread: 4, num_batch: 512, use_mmap: true, low_vram: false } },
+        { n_indent: 0, n_discard: 0, n_cache_reuse: 0, return_progress: false, grammar_lazy: false },
+        { "speculative.n_max": 16, "speculative.p_min": 0.75, thinking_forced_open: false },
+        { adaptive_target: -1, backend_sampling: false, n_predict: 3 },
+        { watermark: false, details: false, decoder_input_details: false, return_full_text: false },
+        { do_sample: false },
+        { do_sample: true },
+        { template: "", system: "", penalize_nl: true, typical: 1, ttl: 300, safe_prompt: false },
+        { separate_reasoning: true, no_stop_trim: false, mode: "instruct", encoding_format: "float" },
+        { epsilon_cutoff: 0, eta_cutoff: 0, smoothing_factor: 0, guidance_scale: 1, penalty_alpha: 0 },
+        { dry_sequence_breakers: ["\n"], dry_penalty_last_n: -1, dynatemp_exponent: 2, keep_alive: -1 },
+        { keep_alive: "1h30m", include_reasoning: true, reasoning: { effort: "none", exclude: true } },
         { repeat_penalty: 1, repeat_last_n: 64, penalize_nl: false, n_predict: -1, min_keep: 0, slot_id: -1 },
         { mirostat: 0, tfs_z: 1, cache_prompt: true, n_keep: 0, id_slot: -1, grammar: "" },
         { keep_alive: "5m", options: {}, think: false, raw: false },
@@ -200,6 +215,48 @@ describe("serve, fields", () => {
           [{ temprature: 1 }, /no field "temprature"; did you mean "temperature"\?$/],
           [{ max_token: 1 }, /no field "max_token"; did you mean "max_tokens"\?$/],
           [{ zzz: 1 }, /there is no field "zzz"$/],
+          // What belongs to something that is off is of its kind, too.
+          [{ repeat_last_n: -5 }, /repeat_last_n is -5, expected a whole number from -1/],
+          [{ penalty_last_n: "x" }, /penalty_last_n is "x", expected a whole number/],
+          [
+            { repeat_last_n: 3, penalty_last_n: 4 },
+            /penalty_last_n is 4, and repeat_last_n.* is 3; give one/,
+          ],
+          [{ options: { repeat_last_n: 3 }, repetition_penalty: 2 }, /options cannot be honoured/],
+          [{ mirostat_tau: "x" }, /mirostat_tau cannot be honoured: it is a number from 0/],
+          [{ xtc_threshold: "x" }, /xtc_threshold cannot be honoured: it is a number from 0 to 1/],
+          [{ dynatemp_exponent: "x" }, /dynatemp_exponent cannot be honoured: it is a number/],
+          [{ dry_sequence_breakers: 5 }, /dry_sequence_breakers cannot be honoured: it is a text, or a list/],
+          [{ dry_base: [], mirostat_eta: {} }, /(dry_base|mirostat_eta) cannot be honoured/],
+          [{ keep_alive: {} }, /keep_alive cannot be honoured: it is seconds/],
+          [{ keep_alive: "soon" }, /keep_alive cannot be honoured: it is seconds/],
+          [{ include_reasoning: 3 }, /include_reasoning cannot be honoured: it is true or false/],
+          [{ reasoning: { effort: "none", exclude: 5 } }, /reasoning\.exclude is 5, expected true or false/],
+          [{ metadata: { a: 1 } }, /metadata cannot be honoured: it is an object of texts/],
+          [{ penalize_nl: false, presence_penalty: 1 }, /penalize_nl cannot be honoured/],
+          [{ do_sample: false, temperature: 0.5 }, /do_sample cannot be honoured: .* use temperature$/],
+          [{ watermark: true }, /watermark cannot be honoured/],
+          [{ n_predict: 7 }, /n_predict cannot be honoured: use max_tokens/],
+          [{ system: "Be short." }, /system cannot be honoured/],
+          // A schema that is missing would let anything pass, and so would a format that says so.
+          [{ response_format: { type: "json_schema" } }, /"json_schema" has no schema/],
+          [
+            { response_format: { type: "json_schema", json_schema: { name: "x" } } },
+            /"json_schema" has no schema/,
+          ],
+          [
+            { response_format: { type: "text" }, format: "json" },
+            /response_format says that the text may be anything, and format what it must be/,
+          ],
+          [
+            { response_format: { type: "text" }, guided_regex: "a" },
+            /response_format says that the text may be anything, and guided_regex/,
+          ],
+          // Names that share their ends alone are not near.
+          [{ lazy_prompt: 1 }, /there is no field "lazy_prompt"$/],
+          [{ answering_format: 1 }, /there is no field "answering_format"$/],
+          [{ penalty_theta: 1 }, /there is no field "penalty_theta"$/],
+          [{ cache_promt: true }, /no field "cache_promt"; did you mean "cache_prompt"\?$/],
           [{ prompt_template_id: 4 }, /there is no field "prompt_template_id"$/],
         ] as [Fields, RegExp][]
       ) {
@@ -308,6 +365,15 @@ describe("serve, fields", () => {
           { truncate: true },
           { truncate_prompt_tokens: -1 },
           { stream: false, echo: false, n: 1 },
+          { top_k: 0, min_p: 0, frequency_penalty: 0, logprobs: false, repetition_penalty: 1 },
+          {
+            top_k: -1,
+            ignore_eos: false,
+            temperature: 1,
+            response_format: { type: "text" },
+            do_sample: false,
+          },
+          { repeat_last_n: 64, cache_prompt: false, options: { num_gpu: 1 }, stream_options: {} },
           { priority: 0, keep_alive: "5m", options: { num_ctx: 4096 } },
           { user: "u", safety_identifier: "u", store: false, stop: "", tools: [], unheard_of: null },
         ]
@@ -469,6 +535,25 @@ describe("serve, fields", () => {
         const { error } = JSON.parse(answer);
         assertStrictEquals(error.type, "invalid_request_error");
         assert(error.message.length > 8 && error.message.length < 1200, text);
+      }
+    }, model);
+  });
+
+  it("say at how many last tokens penalties look", async () => {
+    await withServer({}, async (_server, client) => {
+      const text = async (more: Fields): Promise<string> =>
+        (await complete(client, { prompt: "AAAA\n\nB", max_tokens: 24, ...more })).choices[0].text;
+      for (
+        const penalty of [{ repetition_penalty: 1.8 }, { frequency_penalty: 2 }, { presence_penalty: 2 }]
+      ) {
+        const plain = await text({}), whole = await text(penalty);
+        assert(plain !== whole, JSON.stringify(penalty));
+        assertStrictEquals(await text({ ...penalty, repeat_last_n: 0 }), plain);
+        assertStrictEquals(await text({ ...penalty, penalty_last_n: 0 }), plain);
+        assertStrictEquals(await text({ ...penalty, repeat_last_n: -1 }), whole);
+        assertStrictEquals(await text({ ...penalty, repeat_last_n: 1000 }), whole);
+        const near = await text({ ...penalty, repeat_last_n: 3 });
+        assert(near !== plain && near !== whole, JSON.stringify(penalty));
       }
     }, model);
   });

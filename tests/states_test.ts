@@ -22,7 +22,7 @@ import {
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { causalConv, type CausalConvResult } from "../src/nn/causal_conv.ts";
-import { gatedDeltaRule } from "../src/nn/delta_rule.ts";
+import { deltaChunks, deltaScan, gatedDeltaRule } from "../src/nn/delta_rule.ts";
 import { copyInto } from "../src/ops/mod.ts";
 import { decoderConfig, decoderNetwork } from "../src/models/registry.ts";
 import { inFolder } from "./_gpt2.ts";
@@ -140,6 +140,8 @@ describe("a causal convolution", () => {
 });
 
 describe("the gated delta rule", () => {
+  const inTwos: typeof deltaScan = (steps, before) => deltaChunks(steps, before, 2);
+
   it("is the plain delta rule without decay: what a key held is replaced, and others are left", async () => {
     const row = (...x: number[][]) => tensor([x.map((one) => [one])], { device: "reference" });
     const gate = (...x: number[]) => tensor([x.map((one) => [one])], { device: "reference" });
@@ -170,27 +172,69 @@ describe("the gated delta rule", () => {
     assertEquals((await run(none, gate(1, 1, 1, 0), row([1, 0], [1, 0], [1, 0], [1, 0])))[1], [0, 0, 0, 0]);
   });
 
-  it("gradients are those of differences, through the state too", async () => {
-    const random = new Generator(8);
-    const make = (...shape: number[]) =>
-      tensor(Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.uniform()), { shape });
-    assert(
-      await checkGradients(
-        (...[q, k, v, decay, beta, before]: Tensor[]) => {
-          const { out, state } = gatedDeltaRule({ q, k, v, decay, beta }, before);
-          return out.sum().add(state.mul(state).sum());
-        },
-        [
-          make(2, 4, 2, 3),
-          make(2, 4, 2, 3),
-          make(2, 4, 2, 2),
-          make(2, 4, 2),
-          make(2, 4, 2),
-          make(2, 2, 3, 2),
-        ],
-      ),
-    );
+  it("in chunks is what it is position by position, however keys repeat and whatever fades", async () => {
+    for (let seed = 1; seed <= width(12, 4); seed++) {
+      const random = new Generator(seed), pick = (...list: number[]) => list[random.integer(0, list.length)];
+      const batch = pick(1, 2),
+        time = 1 + random.integer(0, 80),
+        heads = pick(1, 3),
+        keys = pick(2, 8),
+        values = pick(1, 5);
+      const list = (n: number, make: (i: number) => number) => Array.from({ length: n }, (_, i) => make(i));
+      const place = { device: "cpu" } as const, rows = batch * time * heads;
+      const normal = (...shape: number[]) =>
+        tensor(list(shape.reduce((a, b) => a * b, 1), () => 2 * random.uniform() - 1), { shape, ...place });
+      const kind = pick(0, 1, 2, 3), one = normal(1, 1, 1, keys), all = [batch, time, heads, keys];
+      const unit = (x: Tensor) => x.div(x.square().sum(-1, true).sqrt());
+      // The same key again and again, decays of 0 (where texts begin), and next to 0.
+      const k = unit(kind === 1 ? one.expand(all) : normal(...all)), q = unit(normal(...all));
+      const fading = () =>
+        kind === 1 ? 1 : kind === 3 ? Math.exp(-60 * random.uniform()) : 0.5 + random.uniform() / 2;
+      const decay = list(rows, () => kind === 2 && random.uniform() < 0.3 ? 0 : fading());
+      const steps = {
+        q,
+        k,
+        v: normal(batch, time, heads, values),
+        decay: tensor(decay, { shape: [batch, time, heads], ...place }),
+        beta: tensor(list(rows, () => random.uniform()), { shape: [batch, time, heads], ...place }),
+      };
+      const before = pick(0, 1) ? normal(batch, heads, keys, values) : null, size = pick(2, 8, 16, 32, 64);
+      const known = noGrad(() => deltaScan(steps, before)),
+        found = noGrad(() => deltaChunks(steps, before, size));
+      for (const key of ["out", "state"] as const) {
+        assertEquals(found[key].shape, known[key].shape);
+        const off = worst(await numbers(found[key]), await numbers(known[key]));
+        assert(
+          off < 2e-5,
+          `seed ${seed}, kind ${kind}, ${time} in chunks of ${size}: ${key} is off by ${off}`,
+        );
+      }
+    }
   });
+
+  for (const [how, rule] of Object.entries({ steps: deltaScan, chunks: inTwos })) {
+    it(`gradients by ${how} are those of differences, through the state too`, async () => {
+      const random = new Generator(8);
+      const make = (...shape: number[]) =>
+        tensor(Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.uniform()), { shape });
+      assert(
+        await checkGradients(
+          (...[q, k, v, decay, beta, before]: Tensor[]) => {
+            const { out, state } = rule({ q, k, v, decay, beta }, before);
+            return out.sum().add(state.mul(state).sum());
+          },
+          [
+            make(2, 4, 2, 3),
+            make(2, 4, 2, 3),
+            make(2, 4, 2, 2),
+            make(2, 4, 2),
+            make(2, 4, 2),
+            make(2, 2, 3, 2),
+          ],
+        ),
+      );
+    });
+  }
 });
 
 for (const family of width(families, ["lfm2", "qwen3_5_text"])) {
@@ -220,7 +264,7 @@ for (const family of width(families, ["lfm2", "qwen3_5_text"])) {
           own.forEach((t, at) => {
             const at0 = (b * all + t) * vocab;
             const off = worst(found.subarray(at0, at0 + vocab), alone.subarray(at * vocab, (at + 1) * vocab));
-            assert(off < 2e-5, `row ${b}, position ${t} is off by ${off}`);
+            assert(off < 5e-5, `row ${b}, position ${t} is off by ${off}`);
           });
         }
         // In one row: those that stand behind one another see themselves alone.
@@ -237,7 +281,7 @@ for (const family of width(families, ["lfm2", "qwen3_5_text"])) {
         for (const text of texts) {
           const alone = await numbers(noGrad(() => model.forward([text])));
           const off = worst(packed.subarray(at * vocab, (at += text.length) * vocab), alone);
-          assert(off < 2e-5, `a text of ${text.length} is off by ${off}`);
+          assert(off < 5e-5, `a text of ${text.length} is off by ${off}`);
         }
       }
     });
@@ -443,7 +487,7 @@ describe("an LFM2's config.json", () => {
 });
 
 describe("a Qwen3-Next's config.json", () => {
-  it("is read field by field; experts and what else is not computed are refused by name", () => {
+  it("is read field by field; what is not computed is refused by name", () => {
     const json = {
       vocab_size: 40,
       hidden_size: 8,
@@ -466,8 +510,11 @@ describe("a Qwen3-Next's config.json", () => {
     ]);
     for (
       const [config, word] of [
-        [{ ...next, num_experts: 8 }, "num_experts"],
-        [{ ...next, num_experts: undefined }, "num_experts is missing"],
+        [{ ...next, num_experts: 8 }, "num_experts_per_tok is 10, expected at most the 8 num_experts"],
+        [{ ...next, num_experts: 8, num_experts_per_tok: 9 }, "num_experts_per_tok"],
+        [{ ...next, num_experts: 5000 }, "num_experts is 5000, expected at most 4096"],
+        [{ ...next, num_experts: 16, mlp_only_layers: ["0"] }, "mlp_only_layers"],
+        [{ ...next, num_experts: 16, output_router_logits: true }, "output_router_logits"],
         [{ ...five, num_experts: 8 }, "num_experts"],
         [{ ...five, attn_output_gate: false }, "attn_output_gate"],
         [{ ...five, linear_num_key_heads: 3 }, "linear_num_value_heads"],

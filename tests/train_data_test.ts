@@ -33,6 +33,7 @@ import {
   manualSeed,
   nn,
   openExamples,
+  openPreferences,
   optim,
   OptionError,
   type Tensor,
@@ -182,11 +183,61 @@ describe("lines of a file", () => {
     const bare = await aModel();
     bare.tokenizer = null;
     await assertRejects(() => openExamples(bytesOf(good), { model: bare }), OptionError, "has no tokenizer");
-    // What the template refuses is named when its turn comes.
-    const refusing = await templateOf("{{ raise_exception('no system, please') }}");
-    const examples = await openExamples(bytesOf(messages), { model, chatTemplate: refusing });
-    const error = assertThrows(() => examples.at(0), FormatError, "no system, please");
-    assertMatch(error.message, /line 1: /);
+  });
+
+  it("that cannot be encoded are named before anything begins, wherever they stand", async () => {
+    const model = await aModel(), random = new Generator(12);
+    const chatTemplate = await templateOf(
+      "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system, please') }}{% endif %}" +
+        "{{ m.content + '|' }}{% endfor %}",
+    );
+    const said = (role: string) => [{ role, content: "a" }, { role: "assistant", content: "b" }];
+    const bad: [object, object, RegExp][] = [
+      [{ prompt: "Say: ", completion: "ab" }, { prompt: "Say: ", completion: "日" }, /"日"/],
+      [{ text: "ab" }, { text: "a日b" }, /"日"/],
+      [{ messages: said("user") }, { messages: said("system") }, /no system, please/],
+    ];
+    for (const [good, line, says] of bad) {
+      const at = random.integer(0, 60), lines = Array.from({ length: 60 }, (_, i) => i === at ? line : good);
+      const error = await assertRejects(
+        () => openExamples(bytesOf(jsonl(lines)), { model, chatTemplate }),
+        FormatError,
+        `, line ${at + 1}: `,
+      );
+      assertMatch(error.message, says);
+    }
+    for (const [name, text] of [["chosen", "日"], ["rejected", "b日"], ["prompt", "日"]]) {
+      const good = { prompt: "a", chosen: "b", rejected: "c" }, at = random.integer(0, 40);
+      const lines = Array.from({ length: 40 }, (_, i) => i === at ? { ...good, [name]: text } : good);
+      const error = await assertRejects(
+        () => openPreferences(bytesOf(jsonl(lines)), { model }),
+        FormatError,
+        `, line ${at + 1}: `,
+      );
+      assertMatch(error.message, /"日"/);
+    }
+  });
+
+  it("are known to leave nothing to learn in short rows before any is read", async () => {
+    const model = await aModel(), random = new Generator(4);
+    const lines = Array.from({ length: 20 }, () => ({
+      prompt: "p".repeat(random.integer(1, 30)),
+      completion: "c".repeat(random.integer(1, 9)),
+    }));
+    const all = await openExamples(bytesOf(jsonl(lines)), { model });
+    for (let n = 0; n < 20; n++) {
+      const from = random.integer(0, 19), part = all.slice(from, from + random.integer(1, 6));
+      const least = Math.min(...lines.slice(from, from + part.length).map(({ prompt }) => prompt.length));
+      for (const blockSize of [least - 1, least, least + 1].filter((size) => size > 0)) {
+        assertStrictEquals(part.fit(blockSize), blockSize >= least);
+        const made = () => exampleBatches(part, { batchSize: 1, blockSize, device: "cpu", onWarning() {} });
+        if (blockSize >= least) made().next();
+        else assertThrows(made, OptionError, "cut to the rows, nothing is left to learn");
+      }
+    }
+    const heard: { loaded: number; total: number }[] = [], bytes = bytesOf(jsonl(lines));
+    await openExamples(bytes, { model, onProgress: (progress) => void heard.push(progress) });
+    assertEquals(heard.at(-1), { loaded: bytes.length, total: bytes.length });
   });
 });
 

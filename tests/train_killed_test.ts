@@ -12,8 +12,8 @@ import { after, before, describe, it } from "node:test";
 import { Generator } from "../src/core/random.ts";
 import { rand } from "../mod.ts";
 import { output } from "./_command.ts";
-import { repository } from "./_data.ts";
 import { runDying } from "./_dies.ts";
+import { inFewFiles } from "./_program.ts";
 import { width } from "./_width.ts";
 
 const seed = Number(process.env.FERROTYPE_SEED ?? 17);
@@ -82,7 +82,7 @@ describe("a training run that is killed", () => {
       await goOn(early, "before its first checkpoint");
       for (let killed = 0, calls = 60; killed < times;) {
         const name = `killed-${i}-${killed}`, out = join(folder, name), at = 1 + random.integer(0, calls);
-        const made = await runDying(join(repository, "tests", "_killed_command.ts"), [
+        const made = await runDying(await inFewFiles("tests/_killed_command.ts"), [
           String(at),
           ...begin(name),
         ]);

@@ -20,9 +20,6 @@ export interface EmbeddingsAsked {
 
 const names = ["model", "input", "encoding_format", "dimensions", "user", "safety_identifier"];
 
-/** What other routes' fields say where they want nothing that a vector has not. */
-const idle: Readonly<Record<string, unknown>> = { stream: false, echo: false, n: 1 };
-
 function fail(param: string, message: string): never {
   throw new Problem(400, message, param);
 }
@@ -35,8 +32,8 @@ function checkOthers(body: Body, contextLength: number): void {
       const why = complaint(name, value, body, "embeddings", contextLength);
       if (why !== null) fail(name, `${name} cannot be honoured: ${why}`);
     } else if (Object.hasOwn(fields, name)) {
-      if (value === fields[name].none || value === idle[name]) continue;
-      const { only } = fields[name];
+      const { only, none, isNeutral } = fields[name];
+      if (value === none || isNeutral?.(value, body)) continue;
       fail(name, `${name} belongs to ${only ? routes[only] : `${routes.completions} and ${routes.chat}`}`);
     } else checkNames(routes.embeddings, { [name]: value }, names);
   }

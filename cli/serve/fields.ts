@@ -22,6 +22,8 @@ export interface Field extends Kind {
   readonly only?: Route;
   /** What clients send that want nothing of it. */
   readonly none?: unknown;
+  /** Whether a value asks for what is done without it, too. */
+  readonly isNeutral?: (value: unknown, body: Readonly<Record<string, unknown>>) => boolean;
 }
 
 /** The most characters of a name: of a model, a user. */
@@ -54,6 +56,27 @@ const schema = kind(
   "a JSON Schema, or its text",
   (x) => isObject(x) || typeof x === "boolean" || typeof x === "string",
 );
+
+/** A kind, and the values that say what is done without them. */
+const neutral = (of: Kind, ...values: readonly unknown[]): Field => ({
+  ...of,
+  isNeutral: (value) => values.includes(value),
+});
+
+const penalties: readonly [field: string, off: number][] = [
+  ["repetition_penalty", 1],
+  ["presence_penalty", 0],
+  ["frequency_penalty", 0],
+];
+/** Whether a request's tokens lose anything for having been there. */
+export const isPenalised = (body: Readonly<Record<string, unknown>>): boolean =>
+  penalties.some(([name, off]) => typeof body[name] === "number" && body[name] !== off);
+const wholeWindow = whole(-1, mostTokens);
+/** At how many last tokens the penalties look. */
+const window: Field = {
+  ...wholeWindow,
+  isNeutral: (value, body) => value === -1 || (wholeWindow.accepts(value) && !isPenalised(body)),
+};
 
 /** Whether it is a number that 64 bits with a sign hold. */
 export const isSeed = (x: unknown): boolean =>
@@ -97,14 +120,17 @@ export const fields: Readonly<Record<string, Field>> = {
     ),
     only: "chat",
   },
-  parallel_tool_calls: { ...flag, only: "chat" },
+  parallel_tool_calls: { ...neutral(flag, true, false), only: "chat" },
   max_tokens: tokens,
   max_completion_tokens: tokens,
-  n: whole(1, mostTexts),
-  stream: flag,
-  stream_options: kind("an object", isObject),
-  temperature: number({ from: 0, to: 2 }),
-  top_p: number({ from: 0, to: 1 }),
+  n: neutral(whole(1, mostTexts), 1),
+  stream: neutral(flag, false),
+  stream_options: {
+    ...kind("an object", isObject),
+    isNeutral: (x) => isObject(x) && Object.values(x).every((value) => value === false),
+  },
+  temperature: neutral(number({ from: 0, to: 2 }), 1),
+  top_p: neutral(number({ from: 0, to: 1 }), 1),
   stop: {
     ...kind(
       `a text of 1 to ${mostStop} characters, or up to ${mostStops} of them`,
@@ -115,8 +141,8 @@ export const fields: Readonly<Record<string, Field>> = {
     none: "",
   },
   seed: kind("a whole number of 64 bits, from -2^63 to 2^63 - 1", isSeed),
-  presence_penalty: number({ from: -2, to: 2 }),
-  frequency_penalty: number({ from: -2, to: 2 }),
+  presence_penalty: neutral(number({ from: -2, to: 2 }), 0),
+  frequency_penalty: neutral(number({ from: -2, to: 2 }), 0),
   logit_bias: kind(
     `an object of up to ${mostBiases} token ids, each with a number from -100 to 100`,
     (x) =>
@@ -125,24 +151,32 @@ export const fields: Readonly<Record<string, Field>> = {
         /^\d{1,9}$/.test(id) && typeof bias === "number" && Math.abs(bias) <= 100
       ),
   ),
-  logprobs: kind(
-    `a whole number from 0 to ${mostAlternatives} for /v1/completions, true or false for /v1/chat/completions`,
-    (x) => typeof x === "boolean" || whole(0, mostAlternatives).accepts(x),
+  logprobs: neutral(
+    kind(
+      `a whole number from 0 to ${mostAlternatives} for /v1/completions, true or false for /v1/chat/completions`,
+      (x) => typeof x === "boolean" || whole(0, mostAlternatives).accepts(x),
+    ),
+    false,
   ),
-  top_logprobs: { ...whole(0, mostAlternatives), only: "chat" },
-  echo: { ...flag, only: "completions" },
-  response_format: kind("an object with a type", isObject),
+  top_logprobs: { ...neutral(whole(0, mostAlternatives), 0), only: "chat" },
+  echo: { ...neutral(flag, false), only: "completions" },
+  response_format: {
+    ...kind("an object with a type", isObject),
+    isNeutral: (x) => isObject(x) && x.type === "text" && Object.keys(x).length === 1,
+  },
   user: name,
   safety_identifier: name,
 
-  top_k: whole(-1, mostTokens),
-  min_p: number({ from: 0, to: 1 }),
-  typical_p: number({ from: 0, to: 1 }),
-  repetition_penalty: number({ from: 0.001, to: 100 }),
-  no_repeat_ngram_size: whole(0, 1000),
-  min_tokens: tokens,
-  ignore_eos: flag,
-  cache_prompt: flag,
+  top_k: neutral(whole(-1, mostTokens), 0, -1),
+  min_p: neutral(number({ from: 0, to: 1 }), 0),
+  typical_p: neutral(number({ from: 0, to: 1 }), 1),
+  repetition_penalty: neutral(number({ from: 0.001, to: 100 }), 1),
+  repeat_last_n: window,
+  penalty_last_n: window,
+  no_repeat_ngram_size: neutral(whole(0, 1000), 0),
+  min_tokens: neutral(tokens, 0),
+  ignore_eos: neutral(flag, false),
+  cache_prompt: neutral(flag, true, false),
   guided_json: schema,
   guided_regex: kind("a regular expression", (x) => typeof x === "string"),
   guided_choice: kind(

@@ -53,6 +53,15 @@ function ownFormat(given: Body): Format {
   );
   if (other) refuse(`response_format.${other} means nothing beside type ${show(type)}; leave one out`);
   checkNames("response_format", given, typed[type as string]);
+  const isEmpty = named === null
+    ? (given.schema ?? null) === null
+    : isObject(named) && (named.schema ?? given.schema ?? null) === null;
+  if (type === "json_schema" && isEmpty) {
+    refuse(
+      'response_format of type "json_schema" has no schema, expected json_schema: { name, schema }; any object is type "json_object"',
+    );
+  }
+  if (named === null && type === "json_schema") return { type, schema: given.schema };
   if (named !== null) {
     if (!isObject(named)) refuse(`response_format.json_schema is ${show(named)}, expected an object`);
     const { name = null, description = null, strict = null, schema = null } = named as Body;
@@ -68,7 +77,7 @@ function ownFormat(given: Body): Format {
     if (schema !== null && (given.schema ?? null) !== null) {
       refuse("response_format.schema and response_format.json_schema.schema both say what it is; give one");
     }
-    return { type: "json_schema", schema: schema ?? given.schema ?? true };
+    return { type: "json_schema", schema: schema ?? given.schema };
   }
   return Object.fromEntries(
     Object.entries(given).filter(([, value]) => !isNothing(value)),
@@ -106,7 +115,7 @@ function structured(given: Body): Format {
 /**
  * The format that a request asks for, and the field that does; null where anything goes.
  *
- * @throws {Problem} where it asks for two.
+ * @throws {Problem} where it asks for two, or says that anything goes beside what it asks for.
  */
 export function formatOf(body: Body): { readonly name: string; readonly format: Format } | null {
   const found: [name: string, format: Format][] = [];
@@ -129,6 +138,14 @@ export function formatOf(body: Body): { readonly name: string; readonly format: 
     const names = real.map(([name]) => name);
     throw new Problem(400, `${names.join(" and ")} both say what the text must be; give one`, names[1]);
   }
-  const first = real[0] ?? found[0];
-  return first ? { name: first[0], format: first[1] } : null;
+  if (real.length === 0) return null;
+  const [name, format] = real[0], free = found.find(([, { type }]) => type === "text");
+  if (free) {
+    throw new Problem(
+      400,
+      `${free[0]} says that the text may be anything, and ${name} what it must be; leave one out`,
+      free[0],
+    );
+  }
+  return { name, format };
 }

@@ -6,7 +6,7 @@
 import type { ChatMessage, GenerateOptions } from "../../mod.ts";
 import { hint } from "../../src/core/nearest.ts";
 import { counted, show } from "../../src/core/show.ts";
-import { fieldNames, fields, type Route, routes } from "./fields.ts";
+import { fieldNames, fields, isPenalised, type Route, routes } from "./fields.ts";
 import { formatOf } from "./format.ts";
 import { parseBody, seedOf } from "./json_body.ts";
 import { readMessage } from "./messages.ts";
@@ -118,6 +118,18 @@ function lengthOf(body: Body, byDefault: number | undefined): number | undefined
   return length;
 }
 
+/** At how many last tokens the penalties look; undefined where there are none, or they look at all. */
+function windowOf(body: Body): number | undefined {
+  const { repeat_last_n: last = body.penalty_last_n, penalty_last_n: also = last } = body;
+  if (last !== also) {
+    fail(
+      "penalty_last_n",
+      `penalty_last_n is ${also}, and repeat_last_n, which means the same, is ${last}; give one`,
+    );
+  }
+  return isPenalised(body) ? last as number | undefined : undefined;
+}
+
 function biases(body: Body, vocabSize: number): [readonly number[], number][] | undefined {
   if (body.logit_bias === undefined) return undefined;
   return Object.entries(body.logit_bias as Record<string, number>).map(([key, bias]) => {
@@ -156,6 +168,7 @@ function read(
   set("presencePenalty", number("presence_penalty"));
   set("frequencyPenalty", number("frequency_penalty"));
   set("repetitionPenalty", number("repetition_penalty"));
+  set("repeatLastN", windowOf(body));
   set("noRepeatNgramSize", number("no_repeat_ngram_size"));
   set("minNewTokens", number("min_tokens"));
   set("sequenceBias", biases(body, vocabSize));

@@ -5,8 +5,11 @@
  * @module
  */
 
-import type { Route } from "./fields.ts";
+import { flag, type Kind, kind, number, oneOf, text, whole } from "../../src/core/kinds.ts";
+import { show } from "../../src/core/show.ts";
+import { fields, isPenalised, type Route } from "./fields.ts";
 import { checkNames, isObject } from "./nested.ts";
+import { Problem } from "./problem.ts";
 import { samplersComplaint } from "./samplers.ts";
 
 /** The body of a request. */
@@ -21,8 +24,6 @@ interface Unhonoured {
 
 const isEmpty = (value: unknown): boolean =>
   typeof value === "object" && value !== null && Object.keys(value).length === 0;
-const isText = (value: unknown): boolean => typeof value === "string";
-const isAny = (): boolean => true;
 /** Whether it asks for no other context than the model's. */
 const isContext = (value: unknown, contextLength: number): boolean =>
   typeof value === "number" && value >= contextLength && Number.isInteger(value);
@@ -32,22 +33,27 @@ const only = (why: string, ...idle: readonly unknown[]): Unhonoured => ({
   isIdle: (value) => idle.includes(value) || (idle.some(isEmpty) && isEmpty(value)),
   why,
 });
-/** Whatever it is, it changes nothing. */
-const idle = (isIdle: (value: unknown) => boolean, expected: string): Unhonoured => ({
-  isIdle,
-  why: `it is ${expected}`,
-});
+/** Whatever it is of this kind, it changes nothing. */
+const idle = ({ accepts, expected }: Kind): Unhonoured => ({ isIdle: accepts, why: `it is ${expected}` });
+/** Many of them. */
+const idles = (of: Kind, ...names: readonly string[]): Record<string, Unhonoured> =>
+  Object.fromEntries(names.map((name) => [name, idle(of)]));
 
 /** An object of such names that `isIdle` is for; others are refused by their path. */
 const object = (
   field: string,
-  names: readonly string[],
+  kinds: Readonly<Record<string, Kind>>,
   isIdle: (value: Body, body: Body) => boolean,
   why: string,
 ): Unhonoured => ({
   isIdle(value, body) {
     if (!isObject(value)) return false;
-    checkNames(field, value, names);
+    checkNames(field, value, Object.keys(kinds));
+    for (const [name, { accepts, expected }] of Object.entries(kinds)) {
+      const given = value[name] ?? null;
+      if (given === null || accepts(given)) continue;
+      throw new Problem(400, `${field}.${name} is ${show(given)}, expected ${expected}`, field);
+    }
     return isIdle(value, body);
   },
   why,
@@ -57,7 +63,8 @@ const inner = (why: string): Unhonoured => ({
   isIdle: (value, body, route, contextLength) =>
     isEmpty(value) ||
     (isObject(value) && Object.entries(value).every(([name, one]) =>
-      one === null || (Object.hasOwn(unhonoured, name) && !containers.includes(name) &&
+      one === null || isNeutral(name, one, body) ||
+      (Object.hasOwn(unhonoured, name) && !containers.includes(name) &&
         complaint(name, one, body, route, contextLength) === null)
     )),
   why,
@@ -65,6 +72,26 @@ const inner = (why: string): Unhonoured => ({
 /** Fields whose values are made of fields: one does not stand in another. */
 const containers: readonly string[] = ["options", "extra_body", "chat_template_kwargs"];
 
+/** Whether a field that is honoured says what is done without it, too. */
+const isNeutral = (name: string, value: unknown, body: Body): boolean =>
+  Object.hasOwn(fields, name) &&
+  (value === fields[name].none || fields[name].isNeutral?.(value, body) === true);
+
+const lists = kind(
+  "a text, or a list of texts",
+  (x) => typeof x === "string" || (Array.isArray(x) && x.every((one) => typeof one === "string")),
+);
+/** No end of its own, or the one that the request has anyway. */
+const isLength = (value: unknown, { max_tokens: most, max_completion_tokens: also = most }: Body): boolean =>
+  value === -1 || (typeof value === "number" && value === also);
+/** As Go writes them: `1h30m`. */
+const duration = kind(
+  'seconds, or a text such as "5m"',
+  (x) =>
+    (typeof x === "number" && Number.isFinite(x)) ||
+    (typeof x === "string" && /^-?(\d+|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$/.test(x)),
+);
+const noDraft = "no smaller model guesses here";
 const noTools = "tools belong to /v1/chat/completions", textOnly = "the model writes text only";
 const noReasons = "the model does not reason apart from its text", noSearch = "there is no search here";
 const oneSearch = "texts are drawn one by one", oneTemplate = "the model's own template is used";
@@ -76,29 +103,47 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   best_of: { isIdle: (value, { n }) => value === (n ?? 1), why: "texts are not ranked; use n" },
   tools: only(noTools, []),
   tool_choice: only(noTools, "none", "auto"),
-  parallel_tool_calls: idle((value) => typeof value === "boolean", "true or false"),
+  parallel_tool_calls: idle(flag),
   functions: only("they are called tools now; use tools", []),
   function_call: only("functions are called tools now; use tool_choice", "none", "auto"),
   store: only("nothing is stored here", false),
-  metadata: idle((value) => typeof value === "object" && !Array.isArray(value), "an object of texts"),
+  metadata: idle(
+    kind(
+      "an object of texts",
+      (x) => isObject(x) && Object.values(x).every((one) => typeof one === "string"),
+    ),
+  ),
   service_tier: only("there is one tier", "auto", "default"),
   modalities: {
     isIdle: (value) => Array.isArray(value) && value.every((one) => one === "text"),
     why: textOnly,
   },
   audio: only(textOnly, {}),
-  prediction: idle((value) => typeof value === "object" && !Array.isArray(value), "an object"),
+  prediction: object(
+    "prediction",
+    {
+      type: oneOf("content"),
+      content: kind("a text, or a list of parts", (x) => text.accepts(x) || Array.isArray(x)),
+    },
+    () => true,
+    "it is an object of type and content",
+  ),
   reasoning_effort: only(noReasons, "none", "medium"),
   reasoning: object(
     "reasoning",
-    ["effort", "enabled", "exclude", "max_tokens", "summary"],
+    {
+      effort: text,
+      enabled: flag,
+      exclude: flag,
+      max_tokens: whole(0),
+      summary: oneOf("auto", "concise", "detailed", "none"),
+    },
     ({ effort = null, enabled = null, max_tokens: most = null }) =>
       effort === "none" || enabled === false || (effort === null && enabled === null && most === null),
     noReasons,
   ),
   verbosity: only("the model writes as it writes", "medium"),
-  prompt_cache_key: idle(isText, "a text"),
-  prompt_cache_retention: idle(isText, "a text"),
+  ...idles(text, "prompt_cache_key", "prompt_cache_retention"),
   web_search_options: only(noSearch),
 
   add_generation_prompt: only("conversations are always continued by an answer", true),
@@ -124,7 +169,7 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
     why: "prompts are taken whole",
   },
   // Ollama's, which cuts what is longer than the model's context; here that is refused, and nothing else cut.
-  truncate: idle((value) => typeof value === "boolean", "true or false"),
+  truncate: idle(flag),
   prompt_logprobs: only("prompts are not scored", false),
   return_tokens_as_token_ids: only("log-probabilities tell texts of tokens", false),
   return_token_ids: only("answers are texts", false),
@@ -133,39 +178,33 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   chat_template: only(oneTemplate),
   chat_template_kwargs: inner(oneTemplate),
   priority: only("turns are fair", 0),
-  request_id: idle(isText, "a text"),
-  cache_salt: idle(isText, "a text"),
+  ...idles(text, "request_id", "cache_salt"),
   guided_grammar: only("grammars are not read; use guided_regex or guided_json", ""),
-  guided_decoding_backend: idle(isText, "a text"),
+  guided_decoding_backend: idle(text),
   guided_whitespace_pattern: only("spaces stand only behind commas and colons"),
   grammar: only("grammars are not read; use json_schema or guided_regex", ""),
   mirostat: only(ownSampling, 0),
   mirostat_mode: only(ownSampling, 0),
   // What belongs to a way to draw that is off says nothing, whatever it says.
-  ...Object.fromEntries(
-    [
-      "mirostat_tau",
-      "mirostat_eta",
-      "dynatemp_exponent",
-      "xtc_threshold",
-      "dry_base",
-      "dry_allowed_length",
-      "dry_penalty_last_n",
-      "dry_sequence_breakers",
-    ].map((name): [string, Unhonoured] => [name, idle(isAny, "anything")]),
-  ),
+  ...idles(number({ from: 0 }), "mirostat_tau", "mirostat_eta", "dry_base", "adaptive_decay"),
+  ...idles(number(), "dynatemp_exponent", "smoothing_curve"),
+  xtc_threshold: idle(number({ from: 0, to: 1 })),
+  dry_allowed_length: idle(whole(0)),
+  dry_penalty_last_n: idle(whole(-1)),
+  dry_sequence_breakers: idle(lists),
   repeat_penalty: only("use repetition_penalty", 1),
-  repeat_last_n: idle(isAny, "anything"),
-  penalty_last_n: idle(isAny, "anything"),
-  penalize_nl: only("use logit_bias", false),
+  penalize_nl: {
+    isIdle: (value, body) => value === true || (value === false && !isPenalised(body)),
+    why: "line ends are penalised as other tokens are; use logit_bias",
+  },
   min_keep: only(ownSampling, 0),
-  n_predict: only("use max_tokens", -1),
-  num_predict: only("use max_tokens", -1),
+  n_predict: { isIdle: isLength, why: "use max_tokens" },
+  num_predict: { isIdle: isLength, why: "use max_tokens" },
   t_max_predict_ms: only("a request has no time of its own", 0, -1),
   slot_id: only("places are given out in turns", -1),
   post_sampling_probs: only("use logprobs", false),
   return_tokens: only("answers are texts", false),
-  include_reasoning: idle(isAny, "anything"),
+  ...idles(flag, "include_reasoning", "separate_reasoning"),
   tfs_z: only(ownSampling, 1),
   top_a: only(ownSampling, 0),
   top_n_sigma: only(ownSampling, -1),
@@ -186,7 +225,7 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   route: only("there is one model", "fallback"),
   usage: object(
     "usage",
-    ["include"],
+    { include: flag },
     ({ include = null }, { stream }) =>
       include === null || include === false || (include === true && stream !== true),
     "it belongs to stream_options: { include_usage: true }",
@@ -203,8 +242,58 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   },
   enable_thinking: only(noReasons, false),
   think: only(noReasons, false),
-  reasoning_format: idle(isText, "a text"),
-  keep_alive: idle(isAny, "anything"),
+  reasoning_format: idle(text),
+  thinking_forced_open: only(noReasons, false),
+  keep_alive: idle(duration),
+  ttl: idle(number()),
+  // llama.cpp's.
+  n_indent: only("texts are written as the model writes them", 0),
+  n_discard: only("prompts are taken whole", 0),
+  n_cache_reuse: only("what prompts have in common is found by itself", 0),
+  return_progress: only("answers tell of tokens in usage", false),
+  grammar_lazy: only("grammars are not read; use json_schema or guided_regex", false),
+  adaptive_target: {
+    isIdle: (value) => typeof value === "number" && value < 0,
+    why: ownSampling,
+  },
+  backend_sampling: idle(flag),
+  ...idles(whole(0), "speculative.n_max", "speculative.n_min"),
+  "speculative.p_min": idle(number({ from: 0, to: 1 })),
+  "speculative.type": only(noDraft, "none"),
+  // Ollama's: how a model is run, which changes no text.
+  ...idles(whole(-1), "num_gpu"),
+  ...idles(whole(0), "num_thread", "num_batch", "main_gpu"),
+  ...idles(flag, "use_mmap", "use_mlock", "low_vram", "numa", "f16_kv"),
+  num_keep: only("prompts are taken whole", 0, -1),
+  vocab_only: only("the whole model is loaded", false),
+  logits_all: only("prompts are not scored", false),
+  template: only(oneTemplate, ""),
+  system: only("what a system says is a message of it, or stands in the prompt", ""),
+  // Text Generation Inference's.
+  watermark: only("texts carry no mark", false),
+  details: only("use logprobs", false),
+  decoder_input_details: only("prompts are not scored", false),
+  top_n_tokens: only("use logprobs", 0),
+  return_full_text: only("use echo", false),
+  do_sample: {
+    isIdle: (value, { temperature }, route) =>
+      value === true || (value === false && (temperature === 0 || route === "embeddings")),
+    why: "texts are drawn unless temperature is 0; use temperature",
+  },
+  typical: only("use typical_p", 1),
+  // SGLang's, Mistral's, LM Studio's and text-generation-webui's.
+  no_stop_trim: only("what ends a text is cut off", false),
+  safe_prompt: only("nothing is put before a prompt", false),
+  epsilon_cutoff: only(ownSampling, 0),
+  eta_cutoff: only(ownSampling, 0),
+  smoothing_factor: only(ownSampling, 0),
+  penalty_alpha: only(ownSampling, 0),
+  guidance_scale: only(ownSampling, 1),
+  negative_prompt: only(ownSampling, ""),
+  mode: only("conversations follow the model's own template", "instruct"),
+  background: only("answers are waited for", false),
+  truncation: only("prompts are taken whole", "disabled"),
+  encoding_format: only("it belongs to /v1/embeddings", "float"),
   options: inner("fields stand in the request itself"),
   images: only(textOnly, []),
   raw: only("use /v1/completions", false),

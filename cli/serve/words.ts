@@ -18,6 +18,7 @@ const fieldOf: Readonly<Record<string, string>> = {
   repetitionPenalty: "repetition_penalty",
   presencePenalty: "presence_penalty",
   frequencyPenalty: "frequency_penalty",
+  repeatLastN: "repeat_last_n",
   noRepeatNgramSize: "no_repeat_ngram_size",
   sequenceBias: "logit_bias",
   eosTokenId: "ignore_eos",

@@ -287,6 +287,12 @@ export interface Kernels {
    * mode has changed since, it may read b itself.
    */
   matmulPacked?(a: View, b: View, packed: View, out: View, epilogue?: Epilogue): void;
+  /**
+   * Products of rows with matrices that they choose: row i of `out` is W[index[i]] · x[i]. `w` [experts · columns, depth] has all
+   * matrices one below the other, as they lie, and may be in blocks; x [rows, depth] and out [rows, columns] are contiguous, index is
+   * [rows]. Matrices that no row chooses are not read.
+   */
+  matmulExperts?(x: View, w: View, index: View, out: View): void;
   /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
   quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */

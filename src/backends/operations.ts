@@ -185,6 +185,12 @@ const list: readonly Operation[] = [
     () => [null],
   ),
   row(
+    "matmulExperts",
+    true,
+    "reads x:f32|f16|bf16, reads w, reads index:i32, writes out:x",
+    () => [null],
+  ),
+  row(
     "matmulRows",
     true,
     "word program, reads* inputs:f32|f16|bf16, number* scalars, reads* indices:i32, writes* outputs:f32, reads b, writes out, epilogue epilogue",

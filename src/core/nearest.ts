@@ -34,12 +34,41 @@ const initials = (word: string): string =>
     ),
   );
 
+/** The parts of a name: "max", "new" and "tokens". */
+const partsOf = (word: string): string[] =>
+  word.replace(/([\p{Ll}\d])(\p{Lu})/gu, "$1 $2").toLowerCase().split(/[^\p{L}\p{N}]+/u).filter((part) =>
+    part
+  );
+
+/** How many changes are a slip, in a word of so many letters. */
+const slips = (length: number): number => Math.floor(length / 3);
+
+/** With how many of the same entries two lists begin. */
+function shared(a: readonly string[], b: readonly string[]): number {
+  const first = a.findIndex((part, i) => part !== b[i]);
+  return first < 0 ? a.length : first;
+}
+
+/**
+ * Whether what two names do not share is a slip, and no other word: "safe" of `safe_prompt` is none of "cache", however much of
+ * `cache_prompt` is the same.
+ */
+function differsBySlips(given: string, name: string): boolean {
+  const a = partsOf(given), b = partsOf(name);
+  const [before, behind] = [shared(a, b), shared(a.toReversed(), b.toReversed())];
+  const rest = (parts: readonly string[]): string =>
+    parts.slice(before, Math.max(before, parts.length - behind)).join("");
+  const mine = rest(a), other = rest(b);
+  if (mine === "" || other === "") return true;
+  return distance(mine, other) <= Math.max(1, slips(Math.min(mine.length, other.length)));
+}
+
 /** How far apart two names are, or Infinity where one is no guess for the other. */
 function apart(given: string, name: string): number {
   // Nobody mistypes a name this long, and the table of distances would be as large as the square.
   if (given.length > 100 || name.length > 100) return Infinity;
   const a = plain(given), b = plain(name), changes = distance(a, b);
-  if (changes <= Math.floor(Math.min(a.length, b.length) / 3)) return changes;
+  if (changes <= slips(Math.min(a.length, b.length)) && differsBySlips(given, name)) return changes;
   const shorter = Math.min(a.length, b.length), longer = Math.max(a.length, b.length);
   const isPart = shorter >= 3 &&
     (b.includes(a) && 2 * shorter >= longer || a.startsWith(b) && 3 * shorter >= 2 * longer);

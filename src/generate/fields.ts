@@ -52,6 +52,7 @@ export const fields = {
   repetitionPenalty: byDefault(1, number({ above: 0 })),
   frequencyPenalty: byDefault(0, number()),
   presencePenalty: byDefault(0, number()),
+  repeatLastN: byDefault(-1, kinds.called("a whole number from -1 (-1: the whole text)", whole(-1))),
   noRepeatNgramSize: byDefault(0, whole(0)),
   badWordsIds: byDefault([], listOf(kind("", isSequence), "lists of token ids, none of them empty")),
   suppressTokens: ids,

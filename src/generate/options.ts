@@ -94,6 +94,11 @@ export interface GenerateOptions {
   frequencyPenalty?: number;
   /** Taken from a new token's logit when it was made already (as in OpenAI's API). Default 0. */
   presencePenalty?: number;
+  /**
+   * At how many of the text's last tokens the three penalties before look, as llama.cpp's `repeat_last_n`: 0 turns them off.
+   * Default -1: the whole text.
+   */
+  repeatLastN?: number;
   /** No so many tokens in a row appear twice (Paulus et al. 2017). Default 0: off. */
   noRepeatNgramSize?: number;
   /** Sequences of tokens that never appear. */

@@ -35,6 +35,12 @@ export function idleBeside(o: ResolvedOptions): readonly Idle<GenerateOptions>[]
       unless: fields.numAssistantTokens.default,
     },
     { option: "seed", when: () => !o.doSample, because: "nothing is drawn; it belongs to doSample: true" },
+    {
+      option: "repeatLastN",
+      when: () => o.repetitionPenalty === 1 && o.frequencyPenalty === 0 && o.presencePenalty === 0,
+      because: "nothing is penalised; it belongs to repetitionPenalty, frequencyPenalty and presencePenalty",
+      unless: fields.repeatLastN.default,
+    },
     { option: "contextOverflow", when: beams, because: "beam search does not slide", unless: "error" },
     { option: "cachePrompt", when: beams, because: "beam search makes caches of its own", unless: false },
   ];

@@ -78,6 +78,8 @@ export interface Family<C = unknown, N extends CausalNetwork = CausalNetwork> {
   parameterName(name: string, config: C): string | null;
   /** What a checkpoint calls the parameter `name`. */
   checkpointName(name: string, config: C): string;
+  /** The parameters of parts, by their names here, that files have of one parameter, row below row; null where it is one. */
+  pieces?(parameter: string, config: C): readonly string[] | null;
   /** What transformers calls the module at `path` of a whole model, as the files of adapters do. */
   modulePath(path: string): string;
   /** The network, with fresh weights. */

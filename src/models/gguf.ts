@@ -26,8 +26,10 @@ export interface GgufWeight {
   readonly plus?: number;
   /** Whether columns of the parameter are rows of the tensor. */
   readonly transposed?: boolean;
-  /** Whether the tensor leaves out the parameter's middle dim, of 1. */
-  readonly flat?: boolean;
+  /** The axis of the parameter, of 1, that the tensor leaves out. */
+  readonly flat?: number;
+  /** How many matrices the parameter has one below the other, which are an axis of the tensor. */
+  readonly stacked?: number;
   /** Column i of the parameter is column `order(i)` of the tensor; `run` columns each stay side by side. */
   readonly columns?: { readonly order: (column: number) => number; readonly run: number };
   /** Another tensor, whose rows come behind the `from` of this one. */
@@ -37,8 +39,16 @@ export interface GgufWeight {
 }
 
 /** The tensors that a parameter of `shape` is, by name: one, or two whose rows it has. */
-export function ggufShapes(shape: Shape, { name, flat, transposed, rest }: GgufWeight): [string, Shape][] {
-  const whole = flat ? [shape[0], shape[2]] : transposed ? [...shape].reverse() : shape;
+export function ggufShapes(
+  shape: Shape,
+  { name, flat, transposed, rest, stacked }: GgufWeight,
+): [string, Shape][] {
+  if (stacked !== undefined) return [[name, [stacked, shape[0] / stacked, shape[1]]]];
+  const whole = flat !== undefined
+    ? shape.filter((_, axis) => axis !== flat)
+    : transposed
+    ? [...shape].reverse()
+    : shape;
   if (!rest) return [[name, whole]];
   const [rows, ...others] = whole;
   return [[name, [rest.from, ...others]], [rest.name, [rows - rest.from, ...others]]];
@@ -61,6 +71,21 @@ const architectures: Readonly<Record<string, string>> = {
   lfm2: "lfm2",
   qwen35: "qwen3_5_text",
   qwen3next: "qwen3_next",
+  qwen2moe: "qwen2_moe",
+  qwen3moe: "qwen3_moe",
+  olmoe: "olmoe",
+};
+
+/**
+ * Architectures with experts, and whether llama.cpp makes the probabilities of those that are chosen sum to 1. A llama with experts is a
+ * Mixtral.
+ */
+export const expertArchitectures: Readonly<Record<string, boolean>> = {
+  llama: true,
+  qwen2moe: false,
+  qwen3moe: true,
+  qwen3next: true,
+  olmoe: false,
 };
 
 /** Families of gated delta networks. */
@@ -74,8 +99,8 @@ const inPairs: ReadonlySet<string> = new Set(["llama", "granite", "smollm3"]);
  * @throws {FormatError} for one that llama.cpp does not have.
  */
 export function ggufArchitecture(family: string): string {
-  // A Mistral is a llama with a window.
-  const named = family === "mistral" ? "llama" : family;
+  // A Mistral is a llama with a window, a Mixtral one with experts.
+  const named = family === "mistral" || family === "mixtral" ? "llama" : family;
   const found = Object.keys(architectures).find((name) => architectures[name] === named);
   if (found === undefined) {
     throw new FormatError(`no GGUF of the family ${family} is read or written here; keep it as safetensors`);
@@ -99,7 +124,12 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
   const note = (name: string): unknown => notes.get(`${architecture}.${name}`);
   // llama.cpp ignores a window of its llama; files written here have one where the model is a Mistral.
   const isMistral = architecture === "llama" && Number(note("attention.sliding_window") ?? 0) > 0;
-  const family = isMistral ? "mistral" : architectures[architecture];
+  const experts = Number(note("expert_count") ?? 0);
+  const family = architecture === "llama" && experts > 0
+    ? "mixtral"
+    : isMistral
+    ? "mistral"
+    : architectures[architecture];
   const tokens = notes.get("tokenizer.ggml.tokens");
   const headDim = note("attention.key_length"), rotated = note("rope.dimension_count");
   const window = note("attention.sliding_window");
@@ -170,6 +200,17 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     json.conv_L_cache = note("shortconv.l_cache");
     json.block_auto_adjust_ff_dim = false;
   }
+  if (experts > 0) {
+    Object.assign(json, {
+      [family === "mixtral" ? "num_local_experts" : "num_experts"]: experts,
+      num_experts_per_tok: note("expert_used_count"),
+      moe_intermediate_size: note("expert_feed_forward_length"),
+      shared_expert_intermediate_size: note("expert_shared_feed_forward_length"),
+      norm_topk_prob: expertArchitectures[architecture],
+    });
+    if (family === "qwen2_moe") json.qkv_bias = json.attention_bias;
+    if (family === "mixtral") { for (const name of mixtralLeaves) delete json[name]; }
+  }
   if (isDelta(family)) {
     const layers = Math.min(Number(json.num_hidden_layers) || 0, mostLayers + 1);
     Object.assign(json, deltaJson(note, Math.max(0, Math.floor(layers))));
@@ -205,6 +246,9 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
   } else if (original !== undefined) json.original_max_position_embeddings = original;
   return known(json);
 }
+
+/** What Mixtral's configuration does not say. */
+const mixtralLeaves = ["moe_intermediate_size", "shared_expert_intermediate_size", "norm_topk_prob"];
 
 /** Layers, but for those behind them that guess further tokens. */
 function layersOf(note: (name: string) => unknown): unknown {
@@ -250,6 +294,11 @@ const layerNames: readonly [ours: string, theirs: string][] = [
   ["feed_forward.w1", "ffn_gate"],
   ["feed_forward.w2", "ffn_down"],
   ["feed_forward.w3", "ffn_up"],
+  ["mlp.gate", "ffn_gate_inp"],
+  ["mlp.shared_expert.gate_proj", "ffn_gate_shexp"],
+  ["mlp.shared_expert.up_proj", "ffn_up_shexp"],
+  ["mlp.shared_expert.down_proj", "ffn_down_shexp"],
+  ["mlp.shared_expert_gate", "ffn_gate_inp_shexp"],
 ];
 
 /** What stands outside of the layers. */
@@ -270,6 +319,7 @@ interface Layout {
   readonly normPlacement: "pre" | "post" | "both";
   readonly headDim: number;
   readonly heads: number;
+  readonly experts?: { readonly count: number } | null;
 }
 
 /**
@@ -291,6 +341,10 @@ function decoderWeight(parameter: string, config: Layout, architecture: string):
   }
   const dot = parameter.lastIndexOf("."), path = parameter.slice(0, dot), kind = parameter.slice(dot + 1);
   const inLayer = /^(?:model|gpt_neox)\.layers\.(\d+)\.(.*)$/.exec(path);
+  const expert = /^model\.layers\.(\d+)\.mlp\.experts\.(gate|up|down)_proj$/.exec(parameter);
+  if (expert && config.experts) {
+    return { name: `blk.${expert[1]}.ffn_${expert[2]}_exps.weight`, stacked: config.experts.count };
+  }
   // Families with norms behind a branch call the one behind attention what others call the one before the MLP.
   const isBehind = inLayer?.[2] === "post_attention_layernorm" &&
     (normPlacement !== "pre" || isDelta(family));
@@ -322,7 +376,8 @@ function decoderWeight(parameter: string, config: Layout, architecture: string):
       },
     };
   }
-  if (theirs === "shortconv.conv" && kind === "weight") return { name, flat: true };
+  if (theirs === "ffn_gate_inp_shexp") return { name, flat: 0 };
+  if (theirs === "shortconv.conv" && kind === "weight") return { name, flat: 1 };
   return (/^gemma/.test(family) || isDelta(family)) && theirs.endsWith("norm")
     ? { name, plus: -1 }
     : { name };

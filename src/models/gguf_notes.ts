@@ -12,7 +12,7 @@ import { counted } from "../core/show.ts";
 import type { GgufNotes, TypedNote } from "../files/gguf/mod.ts";
 import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
-import { ggufArchitecture } from "./gguf.ts";
+import { expertArchitectures, ggufArchitecture } from "./gguf.ts";
 import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
 import { activationNames } from "./activations.ts";
 import type { GPT2Config } from "./gpt2/config.ts";
@@ -127,9 +127,10 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
     // llama.cpp wants to be told that a Phi-3 has none.
     if (architecture === "phi3") to.set("attention.sliding_window", window ?? 0);
     if (window === undefined) return;
-    const isWritten = architecture === "phi3" || family === "mistral";
+    const isMistral = family === "mistral" || family === "mixtral",
+      isWritten = architecture === "phi3" || isMistral;
     if (isWritten && windows.every((w) => w === window)) {
-      if (family === "mistral") to.set("attention.sliding_window", window);
+      if (isMistral) to.set("attention.sliding_window", window);
       to.warnings.push(`llama.cpp does not heed this model's window of ${counted(window, "token")}`);
     } else {
       throw new FormatError(
@@ -164,6 +165,32 @@ function putShortConv(to: Notes, { kernel, convBias, heads, headDim, hiddenSize 
 }
 
 /**
+ * What experts are.
+ * @throws {FormatError} for those that llama.cpp computes otherwise.
+ */
+function putExperts(to: Notes, { experts, layers, heads, kvHeads }: DecoderConfig): void {
+  const { architecture } = to;
+  if (!experts) return;
+  const { count, active, inner, normalised, shared } = experts;
+  const is = !layers.every(({ sparse }) => sparse)
+    ? "layers without experts"
+    : architecture === "olmoe" && kvHeads !== heads
+    ? "fewer heads of keys than of queries"
+    : normalised !== expertArchitectures[architecture]
+    ? `probabilities of experts that ${normalised ? "sum" : "do not sum"} to 1`
+    : null;
+  if (is) {
+    throw new FormatError(
+      `a GGUF of ${architecture} does not say that a model has ${is}; keep it as safetensors`,
+    );
+  }
+  to.set("expert_count", count);
+  to.set("expert_used_count", active);
+  if (architecture !== "llama" && architecture !== "olmoe") to.set("expert_feed_forward_length", inner);
+  if (shared !== null) to.set("expert_shared_feed_forward_length", shared);
+}
+
+/**
  * What a Qwen's delta networks are.
  * @throws {FormatError} for those that llama.cpp does not compute.
  */
@@ -175,7 +202,7 @@ function putDelta(to: Notes, config: Qwen3NextConfig): void {
     ? `values of another width (${valueWidth}) than keys (${keyWidth})`
     : outputBias
     ? "biases in attention"
-    : to.architecture === "qwen3next"
+    : to.architecture === "qwen3next" && !config.experts
     ? "no experts"
     : null;
   if (is) {
@@ -234,6 +261,7 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
     const isMixed = family === "lfm2" && layers.some(({ states }) => states);
     to.set("attention.head_count_kv", isMixed ? layers.map(({ states }) => states ? 0 : kvHeads) : kvHeads);
   }
+  putExperts(to, config);
   if (family === "lfm2") putShortConv(to, config as Lfm2Config);
   if (family === "qwen3_5_text" || family === "qwen3_next") putDelta(to, config as Qwen3NextConfig);
   to.set("vocab_size", config.vocabSize);

@@ -6,7 +6,7 @@
 export { type CacheDType, CausalCache } from "./cache.ts";
 export type { CausalModel, StepForm } from "./causal.ts";
 export type { ActivationName, DecoderActivation } from "./activations.ts";
-export type { DecoderConfig, DecoderLayerConfig } from "./decoder/config.ts";
+export type { DecoderConfig, DecoderLayerConfig, ExpertsConfig } from "./decoder/config.ts";
 export type { ModelSizes } from "./family.ts";
 export type { CausalNetwork, Ids, ModelLossOptions, ObjectiveOptions, SeenOptions } from "./network.ts";
 export type { Place } from "./place.ts";

@@ -22,13 +22,18 @@ import { GPTNeoXModel } from "./gpt_neox/model.ts";
 import { graniteConfig } from "./granite/config.ts";
 import { lfm2Sized, lfm2Tensors } from "./lfm2/checkpoint.ts";
 import { type Lfm2Config, lfm2Config } from "./lfm2/config.ts";
+import { fromMixtral, sizedExperts, toMixtral } from "./decoder/experts.ts";
 import { Lfm2Model } from "./lfm2/model.ts";
 import { llamaConfig } from "./llama/config.ts";
 import { mistralConfig } from "./mistral/config.ts";
+import { mixtralConfig } from "./mixtral/config.ts";
 import { nestedText, outerNames } from "./nested.ts";
 import { olmo2Config } from "./olmo2/config.ts";
+import { olmoeConfig } from "./olmoe/config.ts";
 import { phi3Config } from "./phi3/config.ts";
 import { qwen2Config } from "./qwen2/config.ts";
+import { qwen2MoeConfig } from "./qwen2_moe/config.ts";
+import { qwen3MoeConfig } from "./qwen3_moe/config.ts";
 import { qwen3Config } from "./qwen3/config.ts";
 import { qwen3NextSized, qwen3NextTensors } from "./qwen3_next/checkpoint.ts";
 import { qwen35Config, type Qwen3NextConfig, qwen3NextConfig } from "./qwen3_next/config.ts";
@@ -38,6 +43,8 @@ import { smollm3Config } from "./smollm3/config.ts";
 /** A family whose network is the common decoder. */
 const common = (type: string, title: string, config: (c: ConfigFields) => DecoderConfig) =>
   decoderFamily({ type, title, config });
+
+const sharedExperts = sizedExperts("moe_intermediate_size", "shared_expert_intermediate_size");
 
 /** The families. */
 const all = [
@@ -76,7 +83,7 @@ const all = [
     config: qwen3NextConfig,
     network: Qwen3NextModel,
     tensors: qwen3NextTensors,
-    sized: (sizes) => ({ num_experts: 0, ...qwen3NextSized(sizes) }),
+    sized: (sizes) => ({ ...sharedExperts(sizes), ...qwen3NextSized(sizes) }),
   }),
   decoderFamily<Qwen3NextConfig>({
     type: "qwen3_5_text",
@@ -86,6 +93,21 @@ const all = [
     tensors: qwen3NextTensors,
     sized: qwen3NextSized,
   }),
+  decoderFamily({
+    type: "mixtral",
+    title: "Mixtral",
+    config: mixtralConfig,
+    names: { to: fromMixtral, back: toMixtral },
+    sized: () => ({ num_local_experts: 4 }),
+  }),
+  decoderFamily({ type: "qwen2_moe", title: "Qwen 2 MoE", config: qwen2MoeConfig, sized: sharedExperts }),
+  decoderFamily({
+    type: "qwen3_moe",
+    title: "Qwen 3 MoE",
+    config: qwen3MoeConfig,
+    sized: (sizes) => ({ ...sizedExperts("moe_intermediate_size")(sizes), norm_topk_prob: true }),
+  }),
+  decoderFamily({ type: "olmoe", title: "OLMoE", config: olmoeConfig, sized: sizedExperts() }),
 ] as unknown as readonly Family[];
 
 const families: ReadonlyMap<string, Family> = new Map(all.map((family) => [family.type, family]));

@@ -42,6 +42,8 @@ const changing: Readonly<Record<string, (value: unknown) => boolean>> = {
   num_experts: one,
   n_routed_experts: isOff,
   moe_intermediate_size: isOff,
+  shared_expert_intermediate_size: isOff,
+  n_shared_experts: isOff,
   kv_lora_rank: isOff,
   q_lora_rank: isOff,
   no_rope_layers: isOff,

@@ -17,7 +17,7 @@ export function isTransposing(module: Module, value: Tensor): boolean {
 
 const tables = new WeakSet<Module>();
 
-/** Marks `module` as a table that is only looked up, row by row, and so never quantised. */
+/** Marks `module` as never quantised: a table that is only looked up, row by row, or a router whose choices would change. */
 export function lookedUp<M extends Module>(module: M): M {
   tables.add(module);
   return module;

@@ -66,7 +66,7 @@ export interface RNNOptions extends RecurrentOptions {
   nonlinearity?: "tanh" | "relu";
 }
 
-const options: OptionTable<RecurrentOptions> = {
+const recurrentOptions: OptionTable<RecurrentOptions> = {
   ...layerOptions,
   numLayers: whole(1),
   bias: flag,
@@ -75,7 +75,7 @@ const options: OptionTable<RecurrentOptions> = {
   bidirectional: flag,
 };
 
-const rnnOptions: OptionTable<RNNOptions> = { ...options, nonlinearity: oneOf("tanh", "relu") };
+const rnnOptions: OptionTable<RNNOptions> = { ...recurrentOptions, nonlinearity: oneOf("tanh", "relu") };
 
 const idle: readonly Idle<RecurrentOptions>[] = [{
   option: "dropout",
@@ -225,9 +225,9 @@ export class RNN extends Recurrent {
    *
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
-  constructor(inputSize: number, hiddenSize: number, given: RNNOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
     demandNoMore(arguments, 3, "RNN");
-    const { nonlinearity = "tanh", ...rest } = checkOptions("RNN", given, rnnOptions, idle);
+    const { nonlinearity = "tanh", ...rest } = checkOptions("RNN", options, rnnOptions, idle);
     super("RNN", 1, inputSize, hiddenSize, rest);
     this.#activation = nonlinearity === "tanh" ? tanh : relu;
   }
@@ -260,9 +260,9 @@ export class GRU extends Recurrent {
    *
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
-  constructor(inputSize: number, hiddenSize: number, given: RecurrentOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
     demandNoMore(arguments, 3, "GRU");
-    super("GRU", 3, inputSize, hiddenSize, checkOptions("GRU", given, options, idle));
+    super("GRU", 3, inputSize, hiddenSize, checkOptions("GRU", options, recurrentOptions, idle));
   }
 
   /**
@@ -299,9 +299,9 @@ export class LSTM extends Recurrent {
    *
    * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
    */
-  constructor(inputSize: number, hiddenSize: number, given: RecurrentOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
     demandNoMore(arguments, 3, "LSTM");
-    super("LSTM", 4, inputSize, hiddenSize, checkOptions("LSTM", given, options, idle));
+    super("LSTM", 4, inputSize, hiddenSize, checkOptions("LSTM", options, recurrentOptions, idle));
   }
 
   /**

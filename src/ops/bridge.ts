@@ -7,7 +7,7 @@
  */
 import type { Backend } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
-import { ShapeError } from "../core/errors.ts";
+import { DTypeError, ShapeError } from "../core/errors.ts";
 import { demandList, type Shape } from "../core/shape.ts";
 import { counted } from "../core/show.ts";
 import type { ComputeType } from "../expr/nodes.ts";
@@ -112,3 +112,13 @@ export {
   promoteOperands,
   wantsGradient,
 } from "../tensor/mod.ts";
+
+/** @throws {DTypeError} unless `index` is a tensor of positions. */
+export function demandIndex(what: string, index: Tensor): void {
+  floor.demandTensor(what, index, "the index");
+  if (index.dtype !== "i32" && index.dtype !== "i64") {
+    throw new DTypeError(
+      `${what}: positions are i32 or i64, not ${index.dtype}; convert with .to({ dtype: "i32" })`,
+    );
+  }
+}

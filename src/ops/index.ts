@@ -20,21 +20,12 @@ import {
   targetError,
 } from "../core/shape.ts";
 import { activeCapture, readNow, tidy } from "../tensor/mod.ts";
-import { alias, commonBackend, copy, demandTensor, empty, filled, record } from "./bridge.ts";
+import { alias, commonBackend, copy, demandIndex, demandTensor, empty, filled, record } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { add, eq, ge, le, lt, maskedFill, where } from "./elementwise.ts";
 import { inFloat32 } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, type Range, reshape, spread, unsqueeze } from "./views.ts";
-
-function demandIndex(what: string, index: Tensor): void {
-  demandTensor(what, index, "the index");
-  if (index.dtype !== "i32" && index.dtype !== "i64") {
-    throw new DTypeError(
-      `${what}: positions are i32 or i64, not ${index.dtype}; convert with .to({ dtype: "i32" })`,
-    );
-  }
-}
 
 /** A number as a list of one: the axis that picking needs. */
 function listOfOne(x: Tensor): Tensor {

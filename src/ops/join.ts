@@ -126,14 +126,14 @@ export function repeat(x: Tensor, times: readonly number[]): Tensor {
  * @category Views and indexing
  */
 export interface PadOptions {
-  /** What fills the border: a value, the mirrored inside, or the edge. Default "constant". */
-  mode?: "constant" | "reflect" | "replicate";
+  /** What fills the border: a value, the mirrored inside, the edge, or the other end. Default "constant". */
+  mode?: "constant" | "reflect" | "replicate" | "circular";
   /** The value of "constant". Default 0. */
   value?: number;
 }
 
 const padOptions: OptionTable<PadOptions> = {
-  mode: oneOf("constant", "reflect", "replicate"),
+  mode: oneOf("constant", "reflect", "replicate", "circular"),
   value: kind("a number", (x) => typeof x === "number"),
 };
 
@@ -176,7 +176,8 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
   return tidy(() => {
     let out = x;
     sides.forEach(([before, after], axis) => {
-      const n = x.shape[axis], limit = mode === "reflect" ? n - 1 : n === 0 ? 0 : Infinity;
+      const n = x.shape[axis];
+      const limit = mode === "reflect" ? n - 1 : mode === "circular" ? n : n === 0 ? 0 : Infinity;
       if (before < 0 || after < 0 || before > limit || after > limit) {
         throw new ShapeError(
           `pad: ${mode} cannot add ${before} and ${after} to dim ${axis} of ${formatShape(x.shape)}`,
@@ -186,7 +187,9 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
       const take = (range: Range): Tensor => slice(out, ...new Array<null>(axis).fill(null), range);
       const edge = (range: Range, count: number): Tensor =>
         expand(take(range), out.shape.map((size, i) => i === axis ? count : size));
-      const parts = mode === "reflect"
+      const parts = mode === "circular"
+        ? [before ? take([n - before, n]) : null, out, after ? take([0, after]) : null]
+        : mode === "reflect"
         ? [
           before ? take([before, 0, -1]) : null,
           out,

@@ -30,6 +30,7 @@ export * from "./einsum.ts";
 export * from "./elementwise.ts";
 export * from "./functions.ts";
 export * from "./index.ts";
+export * from "./index_put.ts";
 export * from "./inverse.ts";
 export * from "./join.ts";
 export * from "./losses.ts";

@@ -24,6 +24,7 @@ import {
 } from "../files/gguf/mod.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
+import { inPieces } from "../models/decoder/experts.ts";
 import { ggufArchitecture, ggufShapes, ggufWeight } from "../models/gguf.ts";
 import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
 import { nestedText } from "../models/nested.ts";
@@ -93,7 +94,7 @@ function tellSmaller(
 /** What is held as f32 whatever is asked for, as llama.cpp wants it: vectors, norms, taps, and positions. */
 function isPlain(name: string, shape: Shape): boolean {
   return shape.length < 2 || !name.endsWith(".weight") ||
-    /(?:_norm|^position_embd|\.shortconv\.conv|\.ssm_conv1d)\.weight$/.test(name);
+    /(?:_norm|_gate_inp|_gate_inp_shexp|^position_embd|\.shortconv\.conv|\.ssm_conv1d)\.weight$/.test(name);
 }
 
 /** What a tensor is asked to be, by its name. */
@@ -121,6 +122,18 @@ function reversed(rows: (row: number) => number, count: number): Int32Array {
   return out;
 }
 
+/** The bytes of tensors of a file, one behind the other. */
+async function stackedBytes(file: SafetensorsFile, names: readonly string[]): Promise<Uint8Array> {
+  const [first] = names, { dtype, byteLength } = file.info(first);
+  if (names.length === 1) return await file.view(first).bytes();
+  const out = new Uint8Array(names.length * byteLength);
+  // Experts that are not held as the first of them are made so.
+  for (const [i, name] of names.entries()) {
+    out.set(await file.view(name).read(dtype as "f32"), i * byteLength);
+  }
+  return out;
+}
+
 /** Of which kind the model in a folder is, and its tensors and notes. */
 function described(
   json: JsonObject,
@@ -132,9 +145,13 @@ function described(
   const config = family.parse(json, configName, {}, warn),
     offered = file.names.map((name) => file.info(name));
   const nameOf = (name: string): string | null => family.parameterName(name, config);
-  const names = matchNames(offered, family.expected(config), nameOf, family.title, where, warn, family.outer);
+  const piecesOf = (parameter: string): readonly string[] =>
+    family.pieces?.(parameter, config) ?? [parameter];
+  const expected = inPieces(family.expected(config), piecesOf);
+  const names = matchNames(offered, expected, nameOf, family.title, where, warn, family.outer);
   const tensors = [...family.expected(config).names()].flatMap((parameter): Passing[] => {
-    const given = names.get(parameter)!, { shape, dtype, transposed = false } = file.info(given);
+    const given = piecesOf(parameter).map((piece) => names.get(piece)!), [first] = given;
+    const { dtype, transposed = false } = file.info(first), shape = family.expected(config).shape(parameter)!;
     const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
     const turned = (own.transposed ?? false) !== transposed;
     const rows = own.rows ? reversed(own.rows, shape[0]) : null;
@@ -147,7 +164,7 @@ function described(
         shape: written,
         held,
         type: typeFor(name, written, held === "F64" ? "F32" : held, asked),
-        bytes: () => file.view(given).bytes(),
+        bytes: () => stackedBytes(file, given),
         transposed: turned,
         ...(rows ? { rows: own.rest ? rows.subarray(from, at) : rows } : {}),
         ...(own.plus ? { plus: -own.plus } : {}),

@@ -103,7 +103,7 @@ async function readApart(file: Gguf, weight: GgufWeight, target: Tensor): Promis
 
 /** Reads a parameter's values into it. */
 async function readWeight(file: Gguf, weight: GgufWeight, target: Tensor): Promise<void> {
-  const { name, rows, plus, transposed, flat, columns, rest, map } = weight;
+  const { name, rows, plus, transposed, flat, stacked, columns, rest, map } = weight;
   if (!isWhole(weight, target.dtype)) return await readApart(file, weight, target);
   const isPlain = isQuantized(target.dtype) && !plus && isTurned(target) === (transposed ?? false);
   if (isPlain || columns || rest) return await readBlocks(file, weight, target);
@@ -121,7 +121,7 @@ async function readWeight(file: Gguf, weight: GgufWeight, target: Tensor): Promi
       if (plus) values = add(values, plus);
       // Blocks lie in memory as in the file, and the model sees their transpose.
       if (transposed) values = transpose(values, 0, 1);
-      if (flat) values = reshape(values, target.shape);
+      if (flat !== undefined || stacked !== undefined) values = reshape(values, target.shape);
       copyInto(values, target);
     })
   );

@@ -8,6 +8,7 @@ import { FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { checkTogether } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
+import { inPieces } from "../models/decoder/experts.ts";
 import type { Family } from "../models/family.ts";
 import { layOutWeights } from "../models/layout.ts";
 import type { CausalNetwork } from "../models/mod.ts";
@@ -94,9 +95,11 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
     const nameOf = (name: string): string | null => family.parameterName(name, config);
     const { onWarning: warn = console.warn } = options;
     const { title, outer } = family;
-    const names = matchNames(offered, family.expected(config), nameOf, title, folder.name, warn, outer);
+    const piecesOf = (name: string): readonly string[] => family.pieces?.(name, config) ?? [name];
+    const expected = inPieces(family.expected(config), piecesOf);
+    const names = matchNames(offered, expected, nameOf, title, folder.name, warn, outer);
     const stored = new Set<string>([...names.values()].map((name) => file.info(name).dtype));
-    const source = safetensorsSource(file, names, folder.name);
+    const source = safetensorsSource(file, names, folder.name, piecesOf);
     const model = await modelFrom(source, stored, family, config, options, make);
     try {
       const tokenizer = await tokenizerOf(folder);

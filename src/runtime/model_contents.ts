@@ -6,6 +6,7 @@
 import { type DType, isK, isQuantized } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
+import type { TensorToSave } from "../files/mod.ts";
 import { generationJson } from "../generate/generation_config.ts";
 import type { Family } from "../models/family.ts";
 import type { CausalNetwork } from "../models/mod.ts";
@@ -18,6 +19,23 @@ import { matrixToSave, storedDType } from "./matrices.ts";
 import { type FolderContents, jsonFile } from "./model_files.ts";
 import { tensorToSave } from "./safetensors.ts";
 import type { TextModel } from "./text_model.ts";
+
+/** A matrix as several of so many rows each; its values are asked for once, with the first of them. */
+function apart(whole: TensorToSave, names: readonly string[]): TensorToSave[] {
+  const [rows, columns] = whole.shape;
+  let left = names.length, all: Promise<Uint8Array> | null = null;
+  return names.map((name, i) => ({
+    ...whole,
+    name,
+    shape: [rows / names.length, columns],
+    async bytes() {
+      all ??= Promise.resolve(whole.bytes());
+      const bytes = await all, size = bytes.length / names.length;
+      if (--left === 0) all = null;
+      return bytes.slice(i * size, (i + 1) * size);
+    },
+  }));
+}
 
 /** The files of a model; `what` asks for them. */
 export function contentsOf<N extends CausalNetwork>(
@@ -40,10 +58,10 @@ export function contentsOf<N extends CausalNetwork>(
   // Parts of adapters are parameters of the model, but not of its family.
   const expected = family.expected(config);
   const own = model.namedParameters().filter(([name]) => expected.shape(name) !== undefined);
-  const tensors = own.map(([name, p]) => {
-    const own = family.checkpointName(name, config);
+  const tensors = own.flatMap(([name, p]) => {
+    const own = family.checkpointName(name, config), pieces = family.pieces?.(name, config);
     const place = places.get(p);
-    if (!place) return tensorToSave(own, p);
+    if (!place) return [tensorToSave(own, p)];
     const made = matrixToSave(own, p, heldUnder(dtype ?? p.dtype, place), place.isTurned);
     if (
       p.shape.length === 2 && dtype && isQuantized(dtype) && !place.isTable &&
@@ -51,7 +69,7 @@ export function contentsOf<N extends CausalNetwork>(
     ) {
       plain.push({ name: own, depth: depthOf(place), held: made.dtype });
     }
-    return made;
+    return pieces ? apart(made, pieces.map((piece) => family.checkpointName(piece, config))) : [made];
   });
   const widened = new Set(dtype ? [] : model.parameters().map((p) => p.dtype).filter(isK));
   if (widened.size > 0) {

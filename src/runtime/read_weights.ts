@@ -5,7 +5,7 @@
  * @module
  */
 import type { Backend } from "../backends/contract.ts";
-import { type DType, isQuantized } from "../core/dtype.ts";
+import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
 import { throwIfAborted } from "../core/errors.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import type { CausalNetwork } from "../models/mod.ts";
@@ -28,18 +28,27 @@ export interface WeightSource {
   read(parameter: string, target: Tensor, transposing: boolean): Promise<void>;
 }
 
-/** The weights in safetensors; `names` says under which name each parameter is. */
+/** The weights in safetensors; `names` says under which name each parameter is, or each piece of one. */
 export function safetensorsSource(
   file: SafetensorsFile,
   names: ReadonlyMap<string, string>,
   name: string,
+  piecesOf: (parameter: string) => readonly string[] = (parameter) => [parameter],
 ): WeightSource {
-  const own = (parameter: string): string => names.get(parameter) as string;
+  const own = (parameter: string): string[] => piecesOf(parameter).map((piece) => names.get(piece) as string);
   return {
     name,
-    bytesOf: (parameter) => file.info(own(parameter)).byteLength,
-    heldAs: (parameter, made, transposing) => heldAs(file.info(own(parameter)), made, transposing),
-    read: (parameter, target, transposing) => readMatrix(file, own(parameter), target, transposing),
+    bytesOf: (parameter) => own(parameter).reduce((sum, piece) => sum + file.info(piece).byteLength, 0),
+    heldAs: (parameter, made, transposing) => heldAs(file.info(own(parameter)[0]), made, transposing),
+    async read(parameter, target, transposing) {
+      const pieces = own(parameter), { backend, buffer, dtype, size } = target;
+      if (pieces.length === 1) return await readMatrix(file, pieces[0], target, transposing);
+      // Whole rows, and so whole blocks.
+      const length = byteSize(dtype, size) / pieces.length;
+      for (const [i, piece] of pieces.entries()) {
+        backend.upload(buffer, i * length, await file.view(piece).read(dtype));
+      }
+    },
   };
 }
 

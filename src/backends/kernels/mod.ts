@@ -6,6 +6,7 @@
 export * from "./attention.ts";
 export * from "./attention_step.ts";
 export * from "./cross_entropy.ts";
+export * from "./experts.ts";
 export * from "./quantized.ts";
 export * from "./random.ts";
 export * from "./rows.ts";

@@ -9,7 +9,7 @@ import { withFloats } from "../cpu/kernels/dequantize.ts";
 import { gatherBlocks } from "../cpu/kernels/gather_blocks.ts";
 import { gatherK } from "../cpu/kernels/k_blocks/gather.ts";
 import { matmulK } from "../cpu/kernels/k_blocks/matmul.ts";
-import { matmulQuantized, restoreRows } from "../cpu/kernels/quantized/matmul.ts";
+import { interleaveRows, matmulQuantized, restoreRows } from "../cpu/kernels/quantized/matmul.ts";
 
 provideQuantized();
 
@@ -25,6 +25,9 @@ export function provideQuantized(): void {
       else gatherBlocks(engine, x, axis, index, out);
     },
     withFloats,
+    interleaveRows(engine, w, columns) {
+      if (!isK(w.dtype)) interleaveRows(engine, w, columns);
+    },
     restoreRows,
   });
 }

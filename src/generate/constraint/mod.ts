@@ -55,6 +55,15 @@ function checkFields(format: ResponseFormat): void {
   }
 }
 
+/** @throws {OptionError} where there is none: a slip, which would let any JSON pass. */
+function schemaOf({ schema, json_schema: named }: ResponseFormat & { type: "json_schema" }): unknown {
+  const found = schema ?? named?.schema ?? null;
+  if (found !== null) return found;
+  throw new OptionError(
+    'responseFormat: of type "json_schema" has no schema; give one, or type "json_object" for any object',
+  );
+}
+
 /**
  * The grammar of a format, or null where anything goes.
  * @throws {OptionError} for a format that is none.
@@ -67,7 +76,7 @@ export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
     case "json_object":
       return yield* schemaGrammar(format.schema ?? { type: "object" });
     case "json_schema":
-      return yield* schemaGrammar(format.schema ?? format.json_schema?.schema ?? true);
+      return yield* schemaGrammar(schemaOf(format));
     case "regex":
       if (typeof format.pattern !== "string") throw new OptionError("responseFormat: pattern is a text");
       return new Map([["start", yield* patternSteps(format.pattern)]]);

@@ -27,9 +27,15 @@ export function buildProcessors(options: ResolvedOptions, start: number): Logits
   const o = options, ends = o.eosTokenId, list: LogitsProcessor[] = [];
   const add = (name: string, process: LogitsProcessor): void => void list.push(named(name, process));
   if (o.sequenceBias.length) add("sequenceBias", sequenceBias(o.sequenceBias));
-  if (o.repetitionPenalty !== 1) add("repetitionPenalty", repetitionPenalty(o.repetitionPenalty));
-  if (o.frequencyPenalty !== 0 || o.presencePenalty !== 0) {
-    add("frequencyPenalty or presencePenalty", countPenalty(o.frequencyPenalty, o.presencePenalty, start));
+  const last = o.repeatLastN < 0 ? Infinity : o.repeatLastN;
+  if (o.repetitionPenalty !== 1 && last > 0) {
+    add("repetitionPenalty", repetitionPenalty(o.repetitionPenalty, last));
+  }
+  if ((o.frequencyPenalty !== 0 || o.presencePenalty !== 0) && last > 0) {
+    add(
+      "frequencyPenalty or presencePenalty",
+      countPenalty(o.frequencyPenalty, o.presencePenalty, start, last),
+    );
   }
   if (o.noRepeatNgramSize > 0) add("noRepeatNgramSize", noRepeatNgram(o.noRepeatNgramSize));
   if (o.badWordsIds.length) add("badWordsIds", badWords(o.badWordsIds, ends));

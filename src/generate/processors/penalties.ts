@@ -5,21 +5,33 @@
  */
 import type { LogitsProcessor } from "../options.ts";
 
-/** Logits of seen tokens divided by `penalty` where positive, multiplied where negative (Keskar et al. 2019, CTRL). */
-export function repetitionPenalty(penalty: number): LogitsProcessor {
+/**
+ * Logits of the tokens among the `last` ones divided by `penalty` where positive, multiplied where negative (Keskar et al.
+ * 2019, CTRL).
+ */
+export function repetitionPenalty(penalty: number, last = Infinity): LogitsProcessor {
   return (ids, logits) => {
-    for (const id of new Set(ids)) logits[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty;
+    for (const id of new Set(last < ids.length ? ids.slice(-last) : ids)) {
+      logits[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty;
+    }
   };
 }
 
 /**
- * What OpenAI's API and vLLM take from the logit of a token that was made after `start` ids: `presence` once, and
- * `frequency` for each time.
+ * What OpenAI's API and vLLM take from the logit of a token that was made after `start` ids and among the `last` ones:
+ * `presence` once, and `frequency` for each time.
  */
-export function countPenalty(frequency: number, presence: number, start: number): LogitsProcessor {
+export function countPenalty(
+  frequency: number,
+  presence: number,
+  start: number,
+  last = Infinity,
+): LogitsProcessor {
   return (ids, logits) => {
     const counts = new Map<number, number>();
-    for (let i = start; i < ids.length; i++) counts.set(ids[i], (counts.get(ids[i]) ?? 0) + 1);
+    for (let i = Math.max(start, ids.length - last); i < ids.length; i++) {
+      counts.set(ids[i], (counts.get(ids[i]) ?? 0) + 1);
+    }
     for (const [id, count] of counts) logits[id] -= presence + frequency * count;
   };
 }

@@ -6,12 +6,13 @@
 import { type ExpectedTensors, layeredTensors, type Shapes } from "../checkpoint.ts";
 import { withoutOuter } from "../nested.ts";
 import type { DecoderConfig } from "./config.ts";
+import { expertShapes } from "./experts.ts";
 
 /** The entries whose condition holds. */
 const when = (is: boolean, shapes: Shapes): Shapes => is ? shapes : {};
 
 /** A layer's parameters, by their names inside it. */
-function layerShapes(config: DecoderConfig): Shapes {
+function layerShapes(config: DecoderConfig, sparse: boolean): Shapes {
   const { hiddenSize: width, intermediateSize: inner, heads, kvHeads, headDim, qkNorm, fused } = config;
   const { qkvBias, outputBias, mlpBias, normPlacement: placement } = config;
   const queries = heads * headDim, keys = kvHeads * headDim;
@@ -33,11 +34,13 @@ function layerShapes(config: DecoderConfig): Shapes {
     }),
     "post_attention_layernorm.weight": [width],
     ...when(placement === "both", { "pre_feedforward_layernorm.weight": [width] }),
-    ...fused ? linear("mlp.gate_up_proj", width, 2 * inner, mlpBias) : {
-      ...linear("mlp.gate_proj", width, inner, mlpBias),
-      ...linear("mlp.up_proj", width, inner, mlpBias),
+    ...sparse ? expertShapes(config) : {
+      ...fused ? linear("mlp.gate_up_proj", width, 2 * inner, mlpBias) : {
+        ...linear("mlp.gate_proj", width, inner, mlpBias),
+        ...linear("mlp.up_proj", width, inner, mlpBias),
+      },
+      ...linear("mlp.down_proj", inner, width, mlpBias),
     },
-    ...linear("mlp.down_proj", inner, width, mlpBias),
     ...when(placement !== "pre", { "post_feedforward_layernorm.weight": [width] }),
   };
 }
@@ -45,10 +48,11 @@ function layerShapes(config: DecoderConfig): Shapes {
 /** The parameters of a decoder of this configuration. */
 export function decoderTensors(config: DecoderConfig): ExpectedTensors {
   const { hiddenSize: width, vocabSize, layers, tied } = config;
+  const dense = layerShapes(config, false), sparse = config.experts ? layerShapes(config, true) : dense;
   return layeredTensors(
     "model.layers.",
     layers.length,
-    layerShapes(config),
+    (layer) => layers[layer].sparse ? sparse : dense,
     { "model.embed_tokens.weight": [vocabSize, width] },
     { "model.norm.weight": [width], ...when(!tied, { "lm_head.weight": [vocabSize, width] }) },
   );

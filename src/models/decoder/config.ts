@@ -17,8 +17,28 @@ export interface DecoderLayerConfig {
   readonly window: number | null;
   /** Its angles, or null where positions are not told (NoPE). Layers with the same object share their tables. */
   readonly rotary: RotaryOptions | null;
+  /** Whether experts stand in place of its MLP. */
+  readonly sparse?: boolean;
   /** Sizes of the states, beside the batch, that it has in place of keys and values; none where it attends. */
   readonly states?: readonly Shape[];
+}
+
+/**
+ * Experts of a decoder.
+ *
+ * @category Models
+ */
+export interface ExpertsConfig {
+  /** How many there are. */
+  readonly count: number;
+  /** How many of them each position goes through. */
+  readonly active: number;
+  /** Width inside of each. */
+  readonly inner: number;
+  /** Whether the probabilities of those that are chosen are made to sum to 1. */
+  readonly normalised: boolean;
+  /** Width inside of one that all positions go through; null: there is none. */
+  readonly shared: number | null;
 }
 
 /**
@@ -75,6 +95,8 @@ export interface DecoderConfig {
   readonly logitSoftcap: number | null;
   /** The MLP's activation. */
   readonly activation: DecoderActivation;
+  /** The experts of layers that have some; none in most families. */
+  readonly experts?: ExpertsConfig | null;
   /** What embeddings are multiplied by. */
   readonly embeddingScale: number;
   /** What each branch is multiplied by before it is added (Granite). */

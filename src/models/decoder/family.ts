@@ -14,6 +14,7 @@ import { unreadFields } from "../unread.ts";
 import type { CausalDecoder } from "./causal.ts";
 import { decoderParameter, decoderTensors } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
+import { expertPieces } from "./experts.ts";
 import { ConfigFields } from "./fields.ts";
 import { DecoderModel } from "./model.ts";
 
@@ -33,6 +34,8 @@ export interface DecoderFamily<C extends DecoderConfig = DecoderConfig> {
   readonly body?: string;
   /** What another network's output layer is called. Default "lm_head". */
   readonly head?: string;
+  /** What names of files are here, and back, where they differ. */
+  readonly names?: { readonly to: (name: string) => string; readonly back: (name: string) => string };
   /** What a config.json for fresh weights says besides. */
   readonly sized?: (sizes: ModelSizes) => Record<string, unknown>;
 }
@@ -119,8 +122,9 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
     ends: ({ bosTokenId: bos, eosTokenId: eos }) => ({ bos, eos }),
     vocabSize: ({ vocabSize }) => vocabSize,
     expected: tensors,
-    parameterName: (name, { tied }) => decoderParameter(name, body, head, tied),
-    checkpointName: (name) => name,
+    parameterName: (name, { tied }) => decoderParameter(of.names?.to(name) ?? name, body, head, tied),
+    checkpointName: (name) => of.names?.back(name) ?? name,
+    pieces: (parameter, { experts }) => expertPieces(parameter, experts),
     modulePath: (path) => path,
     network: (config, options) => new Network(config, options),
     // Angles that are worked out anew as a text grows would have all ranks compute all of it again.

@@ -16,6 +16,7 @@ import { tidy } from "../../tensor/mod.ts";
 import { activations } from "../activations.ts";
 import { CausalDecoder, type DecoderParts, type LayerPlace } from "./causal.ts";
 import type { DecoderConfig, DecoderLayerConfig } from "./config.ts";
+import { DecoderExperts } from "./experts.ts";
 
 function norm(config: DecoderConfig, width: number, options: LayerOptions): RMSNorm {
   const { normEps: eps, normUnitOffset: unitOffset } = config;
@@ -91,6 +92,25 @@ export class DecoderAttention extends Module {
   }
 }
 
+/** What stands behind attention: x [batch, time, width] → the same shape. */
+export interface GatedMLP extends Module {
+  /** The same shape as x. */
+  forward(x: Tensor): Tensor;
+}
+
+/** The MLP of a layer, or its experts. */
+export function mlpOf(
+  config: DecoderConfig,
+  { sparse }: DecoderLayerConfig,
+  options: LayerOptions,
+): GatedMLP {
+  const plain = (inner: number): DecoderMLP =>
+    new DecoderMLP({ ...config, intermediateSize: inner, mlpBias: false, fused: false }, options);
+  return sparse && config.experts
+    ? new DecoderExperts(config, plain, options)
+    : new DecoderMLP(config, options);
+}
+
 /** down(activation(gate(x)) · up(x)) (Shazeer 2020). */
 export class DecoderMLP extends Module {
   /** What is bent. */
@@ -140,8 +160,8 @@ export class DecoderLayer extends Module {
   post_attention_layernorm: RMSNorm;
   /** Before the MLP, where norms stand on both sides. */
   pre_feedforward_layernorm: RMSNorm | null = null;
-  /** The MLP. */
-  mlp: DecoderMLP;
+  /** The MLP, or experts. */
+  mlp: GatedMLP;
   /** Behind the MLP. */
   post_feedforward_layernorm: RMSNorm | null = null;
   readonly #residualScale: number;
@@ -156,7 +176,7 @@ export class DecoderLayer extends Module {
     this.self_attn = new DecoderAttention(config, layer, options);
     this.post_attention_layernorm = make();
     if (placement === "both") this.pre_feedforward_layernorm = make();
-    this.mlp = new DecoderMLP(config, options);
+    this.mlp = mlpOf(config, layer, options);
     if (placement !== "pre") this.post_feedforward_layernorm = make();
     this.#isPre = placement === "pre";
     this.#residualScale = config.residualScale;

@@ -4,6 +4,7 @@
  * @module
  */
 import { type ExpectedTensors, layeredTensors, type Shapes } from "../checkpoint.ts";
+import { expertShapes } from "../decoder/experts.ts";
 import type { ModelSizes } from "../family.ts";
 import type { Qwen3NextConfig } from "./config.ts";
 
@@ -20,10 +21,13 @@ export function qwen3NextTensors(config: Qwen3NextConfig): ExpectedTensors {
   const every: Shapes = {
     "input_layernorm.weight": [width],
     "post_attention_layernorm.weight": [width],
+  };
+  const dense: Shapes = {
     ...linear("mlp.gate_proj", width, inner),
     ...linear("mlp.up_proj", width, inner),
     ...linear("mlp.down_proj", inner, width),
   };
+  const sparse = config.experts ? expertShapes(config) : dense;
   const delta: Shapes = {
     ...every,
     ...grouped
@@ -55,7 +59,10 @@ export function qwen3NextTensors(config: Qwen3NextConfig): ExpectedTensors {
   return layeredTensors(
     "model.layers.",
     layers.length,
-    (layer) => layers[layer].states ? delta : attention,
+    (layer) => ({
+      ...layers[layer].states ? delta : attention,
+      ...layers[layer].sparse ? sparse : dense,
+    }),
     { "model.embed_tokens.weight": [vocabSize, width] },
     { "model.norm.weight": [width], ...tied ? {} : { "lm_head.weight": [vocabSize, width] } },
   );

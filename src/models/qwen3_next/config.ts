@@ -4,7 +4,8 @@
  * @module
  */
 import type { DecoderConfig } from "../decoder/config.ts";
-import { commonFields, type ConfigFields, layerKinds, rotaryOf } from "../decoder/fields.ts";
+import { expertsOf, sparseLayers } from "../decoder/experts.ts";
+import { commonFields, type ConfigFields, layerKinds, mostLayers, rotaryOf } from "../decoder/fields.ts";
 
 /** A decoder most of whose layers are gated delta networks. */
 export interface Qwen3NextConfig extends DecoderConfig {
@@ -22,19 +23,35 @@ export interface Qwen3NextConfig extends DecoderConfig {
   readonly grouped: boolean;
 }
 
+/** Fields of experts, which say nothing where no layer has any. */
+const unusedByDense = [
+  "num_experts",
+  "moe_intermediate_size",
+  "shared_expert_intermediate_size",
+  "num_experts_per_tok",
+  "norm_topk_prob",
+  "output_router_logits",
+  "router_aux_loss_coef",
+];
+
 /** Reads the fields of a config.json of Qwen3-Next. */
 export function qwen3NextConfig(c: ConfigFields): Qwen3NextConfig {
-  const count = c.size("num_hidden_layers"), dense = c.raw("mlp_only_layers");
-  const isDense = Array.isArray(dense) &&
-    Array.from({ length: count }, (_, i) => i).every((i) => dense.includes(i));
-  // Left out, there are 512.
-  if (!isDense && c.raw("num_experts") !== 0) {
-    c.fail("num_experts", "0: experts are not computed for qwen3_next here");
+  const isSparse = sparseLayers(c), count = c.size("num_hidden_layers");
+  const isDense = c.raw("num_experts") === 0 ||
+    !Array.from({ length: Math.min(count, mostLayers) }).some((_, i) => isSparse(i));
+  if (isDense) {
+    for (const name of unusedByDense) c.raw(name);
+    return deltaConfig(c, true);
   }
-  for (const name of ["num_experts", "moe_intermediate_size", "num_experts_per_tok", "decoder_sparse_step"]) {
-    c.raw(name);
-  }
-  return deltaConfig(c, true);
+  const experts = expertsOf(c, {
+    count: ["num_experts", 512],
+    active: 10,
+    inner: ["moe_intermediate_size", 512],
+    normalised: true,
+    shared: ["shared_expert_intermediate_size", 512],
+  });
+  const config = deltaConfig(c, true);
+  return { ...config, experts, layers: config.layers.map((layer, i) => ({ ...layer, sparse: isSparse(i) })) };
 }
 
 /** Reads the fields of a config.json of Qwen 3.5's text model. */

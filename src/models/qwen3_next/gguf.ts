@@ -32,7 +32,7 @@ export function deltaWeight(own: string, config: Qwen3NextConfig, layer: string)
   const keys = keyHeads * keyWidth,
     values = valueHeads * valueWidth,
     at = (name: string) => `blk.${layer}.${name}`;
-  const name = at(theirs), flat = own === "conv1d.weight" ? { flat: true } : {};
+  const name = at(theirs), flat = own === "conv1d.weight" ? { flat: 1 } : {};
   if (own === "in_proj_qkvz.weight") {
     const wide = each * valueWidth, group = 2 * keyWidth + 2 * wide;
     const rows = (row: number): number => {

@@ -47,7 +47,8 @@ import {
 } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
 import type { DecoderBlock, DecoderParts, LayerPlace } from "../decoder/causal.ts";
-import { DecoderMLP, HeadedDecoder } from "../decoder/model.ts";
+import type { DecoderLayerConfig } from "../decoder/config.ts";
+import { type GatedMLP, HeadedDecoder, mlpOf } from "../decoder/model.ts";
 import { Taps } from "../lfm2/model.ts";
 import type { Qwen3NextConfig } from "./config.ts";
 
@@ -233,17 +234,17 @@ export class Qwen3NextLayer extends Module implements DecoderBlock {
   self_attn: Qwen3NextAttention | null = null;
   /** Before the MLP. */
   post_attention_layernorm: RMSNorm;
-  /** The MLP. */
-  mlp: DecoderMLP;
+  /** The MLP, or experts. */
+  mlp: GatedMLP;
 
   /** Sizes from the configuration. */
-  constructor(config: Qwen3NextConfig, attends: boolean, options: LayerOptions) {
+  constructor(config: Qwen3NextConfig, layer: DecoderLayerConfig, options: LayerOptions) {
     super();
     this.input_layernorm = norm(config.hiddenSize, config, options);
-    if (attends) this.self_attn = new Qwen3NextAttention(config, options);
+    if (!layer.states) this.self_attn = new Qwen3NextAttention(config, options);
     else this.linear_attn = new GatedDeltaNet(config, options);
     this.post_attention_layernorm = norm(config.hiddenSize, config, options);
-    this.mlp = new DecoderMLP(config, options);
+    this.mlp = mlpOf(config, layer, options);
   }
 
   /** x [batch, time, width] → the same shape. */
@@ -268,7 +269,7 @@ export class Qwen3NextBody extends Module {
   constructor(config: Qwen3NextConfig, options: LayerOptions) {
     super();
     this.embed_tokens = new Embedding(config.vocabSize, config.hiddenSize, options);
-    this.layers = config.layers.map(({ states }) => new Qwen3NextLayer(config, !states, options));
+    this.layers = config.layers.map((layer) => new Qwen3NextLayer(config, layer, options));
     this.norm = norm(config.hiddenSize, config, options);
   }
 }

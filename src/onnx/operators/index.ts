@@ -46,27 +46,21 @@ function gatherElements(c: Call): Result {
   return through(x, (x) => f.gather(x, axis, index));
 }
 
-/** Row numbers of positions [..., k] in the first k axes of `shape`, as i64. */
-function rowsOf(index: Tensor, shape: readonly number[]): Tensor {
-  const k = index.shape[index.shape.length - 1], strides = contiguousStrides(shape.slice(0, k));
-  const { device } = index, wide = f.toDType(index, "i64");
-  const sizes = f.tensor(shape.slice(0, k), { dtype: "i64", device });
-  const positive = f.where(f.lt(wide, 0), f.add(wide, sizes), wide);
-  return f.toDType(f.sum(f.mul(positive, f.tensor(strides, { dtype: "i64", device })), -1), "i64");
-}
+/** The positions [..., k] of each of k axes. */
+const columnsOf = (index: Tensor): Tensor[] =>
+  Array.from({ length: index.shape[index.shape.length - 1] }, (_, i) => f.select(index, -1, i));
 
 function gatherNd(c: Call): Result {
-  const x = c.t(0), index = c.t(1), batch = c.int("batch_dims", 0), k = index.shape[index.shape.length - 1];
-  const outer = sizeOf(x.shape.slice(0, batch)), inside = x.shape.slice(batch, batch + k);
-  const rest = x.shape.slice(batch + k), rows = sizeOf(inside);
-  let at = rowsOf(index, inside);
-  if (batch > 0) {
-    const each = f.mul(f.arange(outer, { dtype: "i64", device: index.device }), rows);
-    at = f.add(f.reshape(at, [outer, -1]), f.reshape(each, [outer, 1]));
+  const x = c.t(0), at = asIndex(c.t(1)), batch = c.int("batch_dims", 0);
+  const rest = at.shape.length - 1 - batch, columns = columnsOf(at);
+  if (rest < 0 || batch + columns.length > x.shape.length || columns.length < 1) {
+    throw c.fail(`positions [${at.shape}] are none of [${x.shape}] with ${batch} axes of batches`);
   }
-  const flat = f.reshape(x, [outer * rows, sizeOf(rest)]);
-  const picked = through(flat, (flat) => f.indexSelect(flat, 0, f.reshape(at, [-1])));
-  return f.reshape(picked, [...index.shape.slice(0, -1), ...rest]);
+  const batches = Array.from({ length: batch }, (_, i) => {
+    const shape = [...x.shape.slice(i, batch).map((n, k) => k ? 1 : n), ...new Array<number>(rest).fill(1)];
+    return f.reshape(f.arange(x.shape[i], { dtype: "i32", device: x.device }), shape);
+  });
+  return through(x, (x) => f.index(x, [...batches, ...columns]));
 }
 
 /** How an update meets what is there. */
@@ -103,8 +97,12 @@ function placeRows(x: Tensor, at: readonly number[], updates: Tensor, how: Reduc
 const reductions = ["none", "add", "mul", "min", "max"] as const;
 
 function scatterNd(c: Call): Result {
-  const x = c.t(0), index = c.t(1), updates = c.t(2), k = index.shape[index.shape.length - 1];
+  const x = c.t(0), index = asIndex(c.t(1)), updates = c.t(2), k = index.shape[index.shape.length - 1];
   const how = c.text("reduction", "none", reductions) as Reduction;
+  if (how === "none" || how === "add") {
+    const accumulate = how === "add";
+    return through2(x, updates, (x, updates) => f.indexPut(x, columnsOf(index), updates, { accumulate }));
+  }
   const rows = sizeOf(x.shape.slice(0, k)), width = sizeOf(x.shape.slice(k));
   const strides = contiguousStrides(x.shape.slice(0, k)), flat = c.numbers(1), at: number[] = [];
   for (let i = 0; i < flat.length; i += k) {

@@ -3,20 +3,20 @@
  *
  * @module
  */
-import { demandNoMore } from "../../core/demand.ts";
+import { demand, demandNoMore } from "../../core/demand.ts";
 import type { ByteSource } from "../../core/byte_source.ts";
 import { FerrotypeError, FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
 import { counted } from "../../core/show.ts";
 import { type Openable, openBytes, openSource, startHash } from "../../platform/platform.ts";
-import type { EncodedExample } from "../../train/examples/batch.ts";
+import { type EncodedExample, leastRow } from "../../train/examples/batch.ts";
 import type { EncodedPreference } from "../../train/examples/preferences.ts";
-import { Lines } from "../../train/examples/lines.ts";
+import { Growing, Lines } from "../../train/examples/lines.ts";
 import { type ExampleRecord, recordIn } from "../../train/examples/record.ts";
 import { type ChatTemplate, templateOf } from "../chat_template.ts";
 import type { TextModel } from "../text_model.ts";
-import { encodeExample, encodePreference, type Encoder, type PreferenceRecord } from "./encode.ts";
+import { encodeExample, encodePreference, type Encoder } from "./encode.ts";
 
 /**
  * Options of {@link openExamples}.
@@ -30,6 +30,8 @@ export interface ExamplesOptions {
   trainOnPrompt?: boolean;
   /** Writes conversations. Default: the model's own. */
   chatTemplate?: ChatTemplate;
+  /** Hears how many bytes of the file were gone through, of how many: texts are encoded meanwhile, which takes its time. */
+  onProgress?: (progress: { readonly loaded: number; readonly total: number }) => void;
   /** Stops going through the file, with a CancelledError. */
   signal?: AbortSignal;
 }
@@ -38,6 +40,7 @@ const examplesOptions: OptionTable<ExamplesOptions> = {
   model: required(kinds.like("a model with a tokenizer, as CausalLM.load gives it", "tokenizer", "family")),
   trainOnPrompt: kinds.flag,
   chatTemplate: kinds.callback,
+  onProgress: kinds.callback,
   signal: kinds.abortSignal,
 };
 
@@ -52,20 +55,36 @@ export class Examples<T> {
   /** How many. */
   readonly length: number;
   readonly #lines: Lines;
+  readonly #least: Growing;
   readonly #first: number;
   readonly #read: (i: number) => T;
 
   /**
-   * Those from `first` on.
+   * Those from `first` on; `least` has the smallest row in which each of the file has something to learn.
    * @internal
    */
-  constructor(lines: Lines, first: number, length: number, read: (i: number) => T) {
-    demandNoMore(arguments, 4, "Examples");
+  constructor(lines: Lines, least: Growing, first: number, length: number, read: (i: number) => T) {
+    demandNoMore(arguments, 5, "Examples");
     this.sha256 = lines.sha256;
     this.length = length;
     this.#lines = lines;
+    this.#least = least;
     this.#first = first;
     this.#read = read;
+  }
+
+  /** Whether any of them, cut to rows of `blockSize` predictions, has something left to learn. No line is read for it. */
+  fit(blockSize: number): boolean {
+    demandNoMore(arguments, 1, "Examples.fit");
+    demand(
+      "Examples.fit",
+      "blockSize",
+      blockSize,
+      kinds.whole(1).accepts(blockSize),
+      "a whole number from 1",
+    );
+    for (let i = 0; i < this.length; i++) if (this.#least.at(this.#first + i) <= blockSize) return true;
+    return false;
   }
 
   /**
@@ -84,7 +103,7 @@ export class Examples<T> {
   /** Those from `from` to before `to`, in the order of the file. They share the file, which is closed once. */
   slice(from: number, to: number = this.length): Examples<T> {
     const end = Math.min(to, this.length), start = Math.min(Math.max(0, from), end);
-    return new Examples(this.#lines, this.#first + start, end - start, this.#read);
+    return new Examples(this.#lines, this.#least, this.#first + start, end - start, this.#read);
   }
 
   /** Closes the file. */
@@ -125,30 +144,51 @@ async function openNow(where: Openable): Promise<ByteSource & Required<Pick<Byte
   }
 }
 
-/** A file gone through, with what encodes its lines. */
-async function openLines(
+/** How the lines of a file become examples, and the smallest row in which one has something to learn. */
+interface Form<R extends ExampleRecord, T> {
+  readonly kinds: readonly R["kind"][];
+  readonly encode: (encoder: Encoder, record: R, where: string) => T;
+  readonly least: (example: T) => number;
+}
+
+/** A file gone through, each of whose lines was encoded once: what cannot be is named before anything begins. */
+async function openLines<R extends ExampleRecord, T>(
   what: string,
   where: Openable,
   options: ExamplesOptions,
-  allowed: readonly ExampleRecord["kind"][],
-): Promise<{ lines: Lines; encoder: Encoder }> {
-  const { model, trainOnPrompt = false, chatTemplate, signal } = checkOptions(what, options, examplesOptions);
+  { kinds, encode, least }: Form<R, T>,
+): Promise<Examples<T>> {
+  const { model, trainOnPrompt = false, chatTemplate, signal, onProgress } = checkOptions(
+    what,
+    options,
+    examplesOptions,
+  );
   const { tokenizer } = model;
   if (!tokenizer) throw new OptionError(`${what}: the model has no tokenizer; set model.tokenizer`);
   const template = chatTemplate ?? await templateOf(model);
+  const encoder: Encoder = { tokenizer, template, trainOnPrompt }, rows = new Growing();
+  const encoded = (record: ExampleRecord, where: string): T =>
+    atLine(where, () => encode(encoder, record as R, where));
   const lines = await Lines.open(await openNow(where), startHash("sha256"), (value, name) => {
-    const record = recordIn(value, name, allowed), parts = Object.values(record).some(Array.isArray);
+    const record = recordIn(value, name, kinds), parts = Object.values(record).some(Array.isArray);
     if (parts && !template) {
       throw new FormatError(
         `${name} has messages, and the model came with no chat template to write them with; write texts, or give chatTemplate`,
       );
     }
-    if (record.kind !== "chat" || trainOnPrompt || record.messages.some(({ role }) => role === "assistant")) {
-      return;
+    if (
+      record.kind === "chat" && !trainOnPrompt && !record.messages.some(({ role }) => role === "assistant")
+    ) {
+      throw new FormatError(`${name}: no message is the assistant's, so there is nothing to learn`);
     }
-    throw new FormatError(`${name}: no message is the assistant's, so there is nothing to learn`);
-  }, signal);
-  if (lines.length > 0) return { lines, encoder: { tokenizer, template, trainOnPrompt } };
+    rows.push(least(encoded(record, name)));
+  }, { signal, onProgress });
+  if (lines.length > 0) {
+    return new Examples(lines, rows, 0, lines.length, (i) => {
+      const { value, where } = lines.at(i);
+      return encoded(recordIn(value, where, kinds), where);
+    });
+  }
   await lines.close();
   throw new FormatError(`${lines.name} is empty; there is nothing to learn from`);
 }
@@ -158,8 +198,8 @@ async function openLines(
  * with `"tools"` beside messages. A completion, an answer or a text is learned; what it answers is read. Behind a text and a
  * completion the end of a text is learned, where the tokenizer has one; conversations are written by the model's chat template.
  *
- * Every line is looked at once, and then read when its turn comes, so the file may be larger than memory; of a Blob or an address,
- * which cannot be read without waiting, the whole is taken into it.
+ * Every line is read and encoded once, and then again when its turn comes, so the file may be larger than memory; of a Blob or an
+ * address, which cannot be read without waiting, the whole is taken into it.
  *
  * @example
  * ```ts
@@ -167,7 +207,7 @@ async function openLines(
  * const data = exampleBatches(examples, { batchSize: 8, blockSize: 512, pack: true, seed: 1 });
  * const trainer = new Trainer({ model, data, loss: (batch) => batch.loss(model), optimizer, steps });
  * ```
- * @throws {FormatError} naming the first line that is none of these, or that the template refuses.
+ * @throws {FormatError} naming the first line that is none of these, that the template refuses, or that the tokenizer has no tokens for.
  * @throws {OptionError} for a model without a tokenizer.
  * @throws {FerrotypeError} for a file that is not there or cannot be read.
  * @throws {CancelledError} by `signal`.
@@ -178,10 +218,10 @@ export async function openExamples(
   options: ExamplesOptions,
 ): Promise<Examples<EncodedExample>> {
   demandNoMore(arguments, 2, "openExamples");
-  const { lines, encoder } = await openLines("openExamples", where, options, ["text", "completion", "chat"]);
-  return new Examples(lines, 0, lines.length, (i) => {
-    const { value, where } = lines.at(i), record = recordIn(value, where, ["text", "completion", "chat"]);
-    return atLine(where, () => encodeExample(encoder, record as never, where));
+  return await openLines("openExamples", where, options, {
+    kinds: ["text", "completion", "chat"],
+    encode: encodeExample,
+    least: leastRow,
   });
 }
 
@@ -189,7 +229,7 @@ export async function openExamples(
  * Opens preferences: JSON lines `{"prompt", "chosen", "rejected"}`, all of them texts or all lists of messages (with `"tools"` beside
  * them), which the model's chat template writes. Otherwise as {@link openExamples}.
  *
- * @throws {FormatError} naming the first line that is none, or that the template refuses.
+ * @throws {FormatError} naming the first line that is none, that the template refuses, or that the tokenizer has no tokens for.
  * @throws {OptionError} for a model without a tokenizer.
  * @throws {FerrotypeError} for a file that is not there or cannot be read.
  * @throws {CancelledError} by `signal`.
@@ -201,10 +241,10 @@ export async function openPreferences(
 ): Promise<Examples<EncodedPreference>> {
   demandNoMore(arguments, 2, "openPreferences");
   checkOptions("openPreferences", options, preferenceOptions);
-  const { lines, encoder } = await openLines("openPreferences", where, options, ["preference"]);
-  return new Examples(lines, 0, lines.length, (i) => {
-    const { value, where } = lines.at(i), record = recordIn(value, where, ["preference"]);
-    return atLine(where, () => encodePreference(encoder, record as PreferenceRecord, where));
+  return await openLines("openPreferences", where, options, {
+    kinds: ["preference"],
+    encode: encodePreference,
+    least: ({ chosen, rejected }) => Math.max(leastRow(chosen), leastRow(rejected)),
   });
 }
 

@@ -45,6 +45,12 @@ export function countsOf({ counts }: EncodedExample): number {
   return sum;
 }
 
+/** How many predictions a row must hold for something of an example to be learned; Infinity where nothing is. */
+export function leastRow({ counts }: EncodedExample): number {
+  const first = counts.indexOf(1, 1);
+  return first < 0 ? Infinity : first;
+}
+
 /**
  * Examples as tensors on a device.
  *

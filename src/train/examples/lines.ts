@@ -2,10 +2,11 @@
  * A file of JSON lines, of any size: where each line begins is known, and a line is read when it is wanted.
  *
  * Opening goes through the file once: every line is parsed and looked at, so that a bad one is named before anything begins, and
- * the file's digest is taken. What stays in memory is 24 bytes a line.
+ * the file's digest is taken. What stays in memory of a line is where it is, 24 bytes.
  *
  * @module
  */
+import { breather } from "../../core/breathe.ts";
 import type { ByteSource } from "../../core/byte_source.ts";
 import { FormatError, throwIfAborted } from "../../core/errors.ts";
 import { demandObject, type JsonObject, parseJson } from "../../core/json.ts";
@@ -22,6 +23,18 @@ const longestLine = 1 << 26;
  */
 export type CheckLine = (value: JsonObject, where: string) => void;
 
+/** How many bytes of a file were gone through, of how many. */
+export interface LinesProgress {
+  readonly loaded: number;
+  readonly total: number;
+}
+
+/** Who hears while a file is gone through, and who ends it. */
+export interface LinesOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LinesProgress) => void) | undefined;
+}
+
 /** A digest in the making, as the platform has it. */
 export interface Digest {
   update(bytes: Uint8Array): void;
@@ -29,7 +42,7 @@ export interface Digest {
 }
 
 /** Numbers that become more. */
-class Growing {
+export class Growing {
   #values = new Float64Array(1024);
   length = 0;
 
@@ -77,10 +90,10 @@ export class Lines {
     source: ByteSource & Required<Pick<ByteSource, "readSync">>,
     hash: Digest,
     check: CheckLine,
-    signal?: AbortSignal,
+    options: LinesOptions = {},
   ): Promise<Lines> {
     try {
-      return new Lines(source, await goThrough(source, hash, check, signal), await hash.digest());
+      return new Lines(source, await goThrough(source, hash, check, options), await hash.digest());
     } catch (error) {
       await source.close();
       throw error;
@@ -123,9 +136,9 @@ async function goThrough(
   source: ByteSource,
   hash: Digest,
   check: CheckLine,
-  signal: AbortSignal | undefined,
+  { signal, onProgress }: LinesOptions,
 ): Promise<Growing> {
-  const index = new Growing();
+  const index = new Growing(), breathe = breather();
   let rest = new Uint8Array(0), start = 0, number = 0;
   const line = (bytes: Uint8Array): void => {
     number++;
@@ -149,9 +162,12 @@ async function goThrough(
     for (let to = joined.indexOf(10, rest.length); to >= 0; to = joined.indexOf(10, from)) {
       line(joined.subarray(from, to));
       from = to + 1;
+      await breathe();
+      throwIfAborted(signal, "openExamples");
     }
     rest = joined.slice(from);
     if (rest.length > longestLine) line(rest);
+    onProgress?.({ loaded: at + chunk.length, total: source.size });
   }
   if (rest.length) line(rest);
   return index;

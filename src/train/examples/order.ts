@@ -25,6 +25,8 @@ export interface NumberedSet<T> {
   at(i: number): T;
   /** What to call an example in a message. */
   where(i: number): string;
+  /** Whether any example has something left to learn in rows of `blockSize` predictions; where that is known beforehand. */
+  fit?(blockSize: number): boolean;
 }
 
 /** @throws {OptionError} for what is no set of examples, and one that is empty. */
@@ -32,6 +34,18 @@ export function demandSet(what: string, set: NumberedSet<unknown>): void {
   const isSet = typeof set?.at === "function" && typeof set.length === "number";
   demand(what, "the examples", set, isSet, "those of openExamples or openPreferences");
   if (set.length < 1) throw new OptionError(`${what}: there are no examples`);
+}
+
+const nothingLeft = (what: string, { length }: NumberedSet<unknown>): OptionError =>
+  new OptionError(
+    `${what}: of ${
+      counted(length, "example")
+    }, cut to the rows, nothing is left to learn; take a larger blockSize`,
+  );
+
+/** @throws {OptionError} for a set that is known to have nothing to learn in rows of `blockSize`. */
+export function demandFit(what: string, set: NumberedSet<unknown>, blockSize: number): void {
+  if (set.fit?.(blockSize) === false) throw nothingLeft(what, set);
 }
 
 /** The batches of a step, and where the next one begins. */
@@ -67,11 +81,7 @@ export class ExampleOrder<T, B> {
       const found = this.#read(this.#epochs.next());
       if (found !== null) return found;
     }
-    throw new OptionError(
-      `${this.#what}: of ${
-        counted(this.#set.length, "example")
-      }, cut to the rows, nothing is left to learn; take a larger blockSize`,
-    );
+    throw nothingLeft(this.#what, this.#set);
   }
 
   /**

@@ -33,7 +33,7 @@ import { type DataSource, partSize } from "../batches.ts";
 import { evaluating } from "../evaluate.ts";
 import { type EncodedExample, type ExampleBatch, exampleBatch, lengthOf } from "./batch.ts";
 import { Cutter } from "./cut.ts";
-import { demandSet, ExampleOrder, type NumberedSet } from "./order.ts";
+import { demandFit, demandSet, ExampleOrder, type NumberedSet } from "./order.ts";
 
 /**
  * Two answers to one prompt, with what of them counts.
@@ -210,6 +210,7 @@ export function preferenceBatches(
     options,
     preferenceBatchOptions,
   );
+  demandFit("preferenceBatches", set, blockSize);
   const read = reader(set, new Cutter(blockSize, onWarning));
   const order = new ExampleOrder<EncodedPreference, EncodedPreference[]>(
     "preferenceBatches",
@@ -256,6 +257,7 @@ export async function evaluatePreferences(
     options,
     evaluateOptions,
   );
+  demandFit("evaluatePreferences", set, blockSize);
   const read = reader(set, new Cutter(blockSize, onWarning)), dpo = reference ? { reference } : {};
   let at = 0, loss = 0, right = 0, pairs = 0;
   await evaluating(model, async () => {

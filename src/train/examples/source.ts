@@ -28,7 +28,7 @@ import {
   type Row,
 } from "./batch.ts";
 import { Cutter } from "./cut.ts";
-import { demandSet, ExampleOrder, type NumberedSet } from "./order.ts";
+import { demandFit, demandSet, ExampleOrder, type NumberedSet } from "./order.ts";
 
 /**
  * Examples that can be had by their number.
@@ -136,6 +136,7 @@ function sizesOf(what: string, set: ExampleSet, options: ExampleBatchOptions): [
       } of ${blockSize}`,
     );
   }
+  demandFit(what, set, blockSize);
   return [{ batchSize, blockSize, pack }, given];
 }
 

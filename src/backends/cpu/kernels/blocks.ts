@@ -25,6 +25,8 @@ export interface BlockKernels {
     outputs: readonly View[],
     run: (inputs: readonly View[]) => void,
   ): void;
+  /** Brings matrices of `columns` rows each, one below the other, in the order in which products read them. */
+  interleaveRows(engine: Engine, w: View, columns: number): void;
   /** Puts the rows of a weight back as they were stored. */
   restoreRows(engine: Engine, buffer: CpuBuffer): void;
 }

@@ -143,12 +143,11 @@ function begun(all: Steps, from: number, at: number): Product | null {
   const step = all.list[at]!, source = all.list[from]!;
   const [a, , out] = step.args as [View, View, View];
   if (!step.operation.withPrologue || step.backend !== source.backend || a.shape.length !== 2) return null;
-  if (readsBeside(step, [a])) return null;
   // Who else sees what is not this run's alone does not see it half written.
   if (valueOf(out).source.kind !== "temporary") return null;
   const extent = { rows: a.shape[0], length: a.shape[1] }, rows = overRows(source, extent);
   const own = rows && asRows(a, extent), first = rows?.outputs.find(({ view }) => own && sameView(view, own));
-  if (!rows || !first?.wide) return null;
+  if (!rows || !first?.wide || readsBeside(step, rows.outputs.map(({ view }) => view))) return null;
   const beside = rows.outputs.filter((output) =>
     output !== first && all.isWantedBeside(valueOf(output.view), from, at)
   );

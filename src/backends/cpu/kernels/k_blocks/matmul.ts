@@ -69,6 +69,6 @@ export function matmulK(engine: Engine, a: View, b: View, out: View, epilogue?: 
   write(engine, args, arg.blockTilesArg, blockRows);
   write(engine, args, arg.blockPanelsArg, width);
   write(engine, args, arg.columnBlocksArg, columnBlocks);
-  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(60_000 / (work * width))));
+  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(50_000 / (work * width))));
   if (!ready) engine.heap.release(packed);
 }

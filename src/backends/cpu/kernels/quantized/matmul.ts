@@ -110,7 +110,7 @@ export function matmulQuantized(
   write(engine, args, arg.blockTilesArg, method.tileRows * Math.ceil(rows / rowBlocks / method.tileRows));
   write(engine, args, arg.blockPanelsArg, blockPanels);
   write(engine, args, arg.columnBlocksArg, columnBlocks);
-  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(60_000 / (work * blockPanels))));
+  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(50_000 / (work * blockPanels))));
   engine.heap.release(bytes);
 }
 
@@ -139,6 +139,16 @@ function readyPanels(engine: Engine, buffer: CpuBuffer, dtype: Quantized): numbe
   ) return Math.max(0, Math.min(end, known.panels) - first);
   restoreRows(engine, buffer);
   return 0;
+}
+
+/** Interleaves the rows of all matrices of `columns` rows that `w` has one below the other, before they are multiplied one by one. */
+export function interleaveRows(engine: Engine, w: View, columns: number): void {
+  const buffer = w.buffer as CpuBuffer, dtype = w.dtype as Quantized, [rows, depth] = w.shape;
+  const rowBytes = depth / blockWeights * blockBytes[dtype], rest = buffer.byteLength - rows * rowBytes;
+  const isWhole = w.offset === 0 && columns % panelRows === 0 && rest >= 0 && rest < rowBytes;
+  if (buffer.interleaved !== undefined || !isWhole) return;
+  buffer.interleaved = { dtype, depth, panels: rows / panelRows };
+  rewrite(engine, buffer, tasks.interleave);
 }
 
 /** Puts the rows of a weight back as they were stored. */

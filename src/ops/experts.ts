@@ -1,0 +1,62 @@
+/**
+ * Products of rows with matrices that they choose, as mixtures of experts have them (Shazeer et al. 2017).
+ *
+ * By a kernel where the device has one. By definition the chosen matrices of few rows are picked, and for many rows each matrix is
+ * multiplied with all of them.
+ *
+ * @module
+ */
+import { expertKernels } from "../backends/kernels/experts.ts";
+import { isFloat, isQuantized } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
+import { formatShape } from "../core/shape.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
+import { contiguousView, empty, wantsGradient } from "./bridge.ts";
+import { arange } from "./create.ts";
+import { add, eq, mul, where } from "./elementwise.ts";
+import { indexSelect } from "./index.ts";
+import { linear, matmul } from "./matmul.ts";
+import type { Tensor } from "./tensor.ts";
+import { reshape, slice, transpose, unsqueeze } from "./views.ts";
+
+/** Rows up to which the chosen matrices are picked. */
+const mostPicked = 4;
+
+/**
+ * Row i of what is given is W[index[i]] · x[i]: x [rows, depth], `weight` [experts · columns, depth] with all matrices one below the
+ * other, index i32 [rows] → [rows, columns]. Gradients are those of x and weight.
+ *
+ * @throws {ShapeError} for shapes that do not fit.
+ */
+export function expertLinear(x: Tensor, weight: Tensor, index: Tensor, experts: number): Tensor {
+  const [rows, depth] = x.shape, [all, width] = weight.shape, columns = all / experts;
+  if (x.shape.length !== 2 || width !== depth || !Number.isInteger(columns) || index.shape[0] !== rows) {
+    throw new ShapeError(
+      `expertLinear: x ${formatShape(x.shape)}, weight ${formatShape(weight.shape)} and index ${
+        formatShape(index.shape)
+      } are [rows, depth], [${experts} · columns, depth] and [rows]`,
+    );
+  }
+  const { matmulExperts: kernel } = expertKernels(x.backend);
+  const isRead = isFloat(x.dtype) && x.dtype !== "f64" &&
+    (isQuantized(weight.dtype) || isFloat(weight.dtype));
+  if (kernel && isRead && weight.isContiguous && !wantsGradient([x, weight])) {
+    const out = empty([rows, columns], x.dtype, x.backend, "expertLinear");
+    noGrad(() => tidy(() => kernel(contiguousView(x), weight, contiguousView(index), out)));
+    return out;
+  }
+  return tidy(() => {
+    if (rows <= mostPicked) {
+      const place = { dtype: "i32", device: x.device } as const;
+      const own = add(mul(unsqueeze(index, 1), columns), arange(columns, place)); // [rows, columns]
+      const picked = reshape(indexSelect(weight, 0, reshape(own, [-1])), [rows, columns, depth]);
+      return reshape(matmul(unsqueeze(x, 1), transpose(picked, 1, 2)), [rows, columns]);
+    }
+    let out: Tensor | null = null;
+    for (let expert = 0; expert < experts; expert++) {
+      const own = linear(x, slice(weight, [expert * columns, (expert + 1) * columns]));
+      out = where(unsqueeze(eq(index, expert), 1), own, out ?? 0);
+    }
+    return out!;
+  });
+}
