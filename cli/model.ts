@@ -14,7 +14,7 @@ import {
   setMaxMemory,
   setThreads,
 } from "../src/runtime/speaking.ts";
-import type { Distributed } from "../src/distributed/distributed.ts";
+import type { Distributed } from "../mod.ts";
 import { note } from "./output.ts";
 import { DownloadBar } from "./download_bar.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";

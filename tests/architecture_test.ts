@@ -51,7 +51,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 5, room: "src/nn", uses: ["below"] },
   { floor: 5, room: "src/optim", uses: ["below"] },
   { floor: 6, room: "src/models", uses: ["below"] },
-  { floor: 6, room: "src/distributed", uses: ["below"] },
+  { floor: 6, room: "src/distributed", uses: ["below", "src/models"] },
   { floor: 6, room: "src/onnx", uses: ["below"] },
   { floor: 6, room: "src/tabular", uses: ["below", "src/onnx"] },
   { floor: 6, room: "src/landscape", uses: ["below"] },

@@ -259,6 +259,7 @@ describe("options", () => {
       sequenceBias: [],
       exponentialDecayLengthPenalty: null,
       forcedBosTokenId: null,
+      bosTokenId: null,
       forcedEosTokenId: [],
       removeInvalidValues: false,
       renormalizeLogits: false,

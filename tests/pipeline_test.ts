@@ -12,7 +12,7 @@ import { ferrotype } from "./_command.ts";
 import { dataPath, repository } from "./_data.ts";
 import { mpiRuns, onRanks } from "./_mpi.ts";
 import { type Found, look } from "./_pipeline.ts";
-import { inOneFile } from "./_program.ts";
+import { inFewFiles } from "./_program.ts";
 import { after, before, describe, it } from "./_suite.ts";
 import { asksNothing, width } from "./_width.ts";
 
@@ -54,7 +54,7 @@ describe("a model over ranks", { skip }, () => {
 
   const over = async (ranks: number, what: readonly string[]): Promise<Found[][]> => {
     const out = join(folder, "found");
-    const { code, stderr } = await onRanks(run!, ranks, await inOneFile("_pipeline.ts"), [
+    const { code, stderr } = await onRanks(run!, ranks, await inFewFiles("tests/_pipeline.ts"), [
       JSON.stringify(what),
       out,
     ]);

@@ -204,7 +204,9 @@ export const evalCommand: Command = {
     const out = values.text("out");
     if (out !== undefined) return await many(values, paths, out);
     if (paths.length > 1) {
-      throw new UsageError(`eval: ${paths.length} texts are given; say with -o DIR where their lines go`);
+      throw new UsageError(
+        `eval: ${counted(paths.length, "text")} are given; say with -o DIR where their lines go`,
+      );
     }
     const text = await textOf(values, paths[0]), line = new LiveLine();
     const controller = new AbortController(), remove = onStop(() => controller.abort());

@@ -3,11 +3,9 @@
  *
  * @module
  */
-import type { CausalLM, GenerateOptions, GenerationResult } from "../../mod.ts";
+import type { CausalLM, Distributed, GenerateOptions, GenerationResult } from "../../mod.ts";
 import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
-import type { Distributed } from "../../src/distributed/distributed.ts";
-import { onAllRanks } from "../../src/distributed/on_all_ranks.ts";
 import { resolveOptions } from "../../src/generate/options.ts";
 import { findLauncher } from "../../src/platform/mpi_launcher.ts";
 import { hardwareConcurrency, onStop, residentMemory, writeText } from "../../src/platform/platform.ts";
@@ -71,7 +69,7 @@ export const generate: Command = {
 };
 
 async function join(values: Values): Promise<Distributed> {
-  const { distributed } = await import("../../src/runtime/distributed.ts");
+  const { distributed } = await import("../../mod.ts");
   await distributed.init();
   const { size, onThisHost } = distributed;
   // Ranks of one host share its processors.
@@ -84,14 +82,14 @@ async function join(values: Values): Promise<Distributed> {
 /** All ranks do the same: rank 0 says what is asked, and prints. */
 async function amongRanks(values: Values, positionals: readonly string[], ranks: Distributed): Promise<void> {
   if (values.has("lora")) {
-    throw onAllRanks(
+    throw ranks.common(
       new UsageError(
         "generate: adapters are not split over ranks; merge it into the model (convert), or start one rank",
       ),
     );
   }
   if (values.has("max-time")) {
-    throw onAllRanks(new UsageError("generate: --max-time ends ranks at different tokens; leave it out"));
+    throw ranks.common(new UsageError("generate: --max-time ends ranks at different tokens; leave it out"));
   }
   const isFirst = ranks.rank === 0;
   const asked = isFirst ? await ranks.patiently(() => promptOf(values, positionals)) : "";

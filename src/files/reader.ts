@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demand, demandNoMore } from "../core/demand.ts";
+import { demand, demandNoMore, demandText } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
@@ -96,9 +96,11 @@ export class SafetensorsFile {
   /**
    * Dtype, shape and place of a tensor.
    * @throws {FormatError} when there is none of this name.
+   * @throws {OptionError} for a name that is no text.
    */
   info(name: string): TensorInfo {
     demandNoMore(arguments, 1, "info");
+    demandText("info", name, "the name");
     const info = this.#tensors.find(name);
     if (info) return info;
     const some = this.names.slice(0, 5).map(quote).join(", ");
@@ -111,9 +113,11 @@ export class SafetensorsFile {
   /**
    * A lazy view of a tensor.
    * @throws {FormatError} when there is none of this name.
+   * @throws {OptionError} for a name that is no text.
    */
   view(name: string): TensorView {
     demandNoMore(arguments, 1, "view");
+    demandText("view", name, "the name");
     const info = this.info(name), file = this.#files.get(info.file)!;
     return new TensorView(file, info, info.shape, info.begin, info.byteLength);
   }
@@ -125,6 +129,7 @@ export class SafetensorsFile {
    */
   plan(names: readonly string[] = this.names, options: ReadPlanOptions = {}): ReadPlan {
     demandNoMore(arguments, 2, "plan");
+    demand("plan", "names", names, Array.isArray(names), "a list of names");
     return planReads(names.map((name) => this.info(name)), options);
   }
 
@@ -141,6 +146,13 @@ export class SafetensorsFile {
   ): AsyncGenerator<ReadTensor, void, undefined> {
     demandNoMore(arguments, 2, "read");
     checkOptions("read", options, runReadsOptions);
+    demand(
+      "read",
+      "what is to be read",
+      what,
+      what instanceof ReadPlan || Array.isArray(what),
+      "a plan or a list of names",
+    );
     return runReads(what instanceof ReadPlan ? what : this.plan(what), this.#files, options);
   }
 

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demand, demandNoMore } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isQuantized, quantBlock } from "../core/dtype.ts";
 import { FerrotypeError, ShapeError } from "../core/errors.ts";
@@ -123,6 +123,7 @@ export class TensorView {
    * {@link byteLength} bytes) or into a new array that begins its own buffer.
    * @throws {ShapeError} for an array `into` of another length than `byteLength`.
    * @throws {FerrotypeError} for a file that is closed or cannot be read.
+   * @throws {OptionError} for an `into` that is no Uint8Array.
    */
   bytes(into?: Uint8Array): Promise<Uint8Array> {
     this.#checkRoom(into, this.byteLength);
@@ -135,6 +136,7 @@ export class TensorView {
    * @throws {DTypeError} when the file's dtype cannot be converted to `dtype`.
    * @throws {ShapeError} for an array `into` of another length than the tensor takes.
    * @throws {FerrotypeError} for a file that is closed or cannot be read.
+   * @throws {OptionError} for an `into` that is no Uint8Array.
    */
   async read(dtype: DType, into?: Uint8Array): Promise<Uint8Array> {
     if (dtype === this.dtype) return await this.bytes(into);
@@ -178,6 +180,8 @@ export class TensorView {
   }
 
   #checkRoom(into: Uint8Array | undefined, length: number): void {
+    const isArray = into === undefined || into instanceof Uint8Array;
+    demand(`tensor ${quote(this.name)}`, "into", into, isArray, "a Uint8Array");
     if (into !== undefined && into.byteLength < length) {
       throw new ShapeError(
         `tensor ${quote(this.name)} takes ${counted(length, "byte")}, the array given has ${into.byteLength}`,

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandNoMore, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { CaptureError, DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
 import { hashOf } from "../core/fnv.ts";
@@ -394,12 +394,16 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   /**
    * Continues where {@link Optimizer.stateDict} was taken; values are copied.
    * @throws {FormatError} when it belongs to other parameters or to another optimizer; then nothing was changed.
+   * @throws {OptionError} for what `stateDict` does not give.
    */
   loadStateDict(dict: OptimizerState): void {
     demandNoMore(arguments, 1, "loadStateDict");
+    demandRecord("loadStateDict", dict, "the state", "what stateDict gives");
+    const isState = Array.isArray(dict.state) && Array.isArray(dict.paramGroups);
+    demand("loadStateDict", "the state", dict, isState, "what stateDict gives");
     const params = this.#params(), name = this.#rule.name;
     const sizes = this.paramGroups.map(({ params }) => params.length),
-      given = dict.paramGroups.map((g) => g.params);
+      given = dict.paramGroups.map((g) => g?.params);
     if (String(sizes) !== String(given) || dict.state.length !== params.length) {
       throw new FormatError(`${name}: the state is for groups of [${given}] parameters, this has [${sizes}]`);
     }

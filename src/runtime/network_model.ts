@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandNoMore } from "../core/demand.ts";
+import { demand, demandNoMore, demandPath } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
@@ -278,6 +278,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    */
   async saveAdapter(dir: string | URL, options: SaveAdapterOptions = {}): Promise<void> {
     demandNoMore(arguments, 2, "saveAdapter");
+    demandPath("saveAdapter", dir);
     const { saveAdapter } = await import("./adapters.ts");
     await saveAdapter(this.#adapted, dir, options);
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore, toldAs } from "../core/demand.ts";
+import { demandNoMore, demandPath, toldAs } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { object } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
@@ -173,9 +173,11 @@ export class TabularModel extends TabularModelBase {
   /**
    * Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata.
    * @throws {FerrotypeError} for a place that cannot be written.
+   * @throws {OptionError} for what is no path.
    */
   async save(path: string | URL): Promise<void> {
     demandNoMore(arguments, 1, "save");
+    demandPath("save", path);
     const { tensors, metadata } = this.toFile();
     await writeWeights(path, tensors, { metadata });
   }

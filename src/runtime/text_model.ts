@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandNoMore, demandPath } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
 import { counted, show } from "../core/show.ts";
@@ -499,6 +499,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
     demandNoMore(arguments, 2, "save");
+    demandPath("save", dir);
     const { tensors, weights, beside } = contentsOf(this, this.kind, "save", options);
     await writeModel(dir, tensors, weights, beside);
   }

@@ -169,6 +169,7 @@ export class TabularModelBase {
    */
   async predictMany(rows: readonly Row[]): Promise<Prediction[]> {
     demandNoMore(arguments, 1, "predictMany");
+    demand("predictMany", "rows", rows, Array.isArray(rows), "a list of rows");
     const width = this.normalizer.columns.length, cells = new Float64Array(rows.length * width);
     rows.forEach((row, i) => cells.set(this.normalizer.cells(row), i * width));
     const outputs = await this.predictCells(cells), { classes } = this.schema.target;
@@ -181,9 +182,11 @@ export class TabularModelBase {
    * target is not looked at. `TabularModel.readCsv` reads a file as the one that the model was fitted on.
    *
    * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
+   * @throws {OptionError} for what is no table.
    */
   async predictTable(table: Table): Promise<Prediction[]> {
     demandNoMore(arguments, 1, "predictTable");
+    demand("predictTable", "the table", table, Array.isArray(table?.columns), "what readCsv reads");
     const outputs = await this.predictCells(this.normalizer.cellsOf(table));
     const n = Math.max(1, this.schema.target.classes.length);
     return Array.from(
@@ -199,9 +202,13 @@ export class TabularModelBase {
     return { columns, target: target.name, csv: this.info.data.csv ?? null, names };
   }
 
-  /** Probabilities [rows, classes] or values [rows] for rows of cells [rows, columns]; see `Normalizer.cells`. */
+  /**
+   * Probabilities [rows, classes] or values [rows] for rows of cells [rows, columns]; see `Normalizer.cells`.
+   * @throws {OptionError} for what is no Float64Array.
+   */
   predictCells(cells: Float64Array): Promise<Float64Array> {
     demandNoMore(arguments, 1, "predictCells");
+    demand("predictCells", "cells", cells, cells instanceof Float64Array, "a Float64Array");
     return this.#predictor.predict(cells);
   }
 

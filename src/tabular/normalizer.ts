@@ -116,6 +116,8 @@ export class Normalizer {
    */
   cells(row: Row): Float64Array {
     demandNoMore(arguments, 1, "cells");
+    const isRow = typeof row === "object" && row !== null;
+    demand("cells", "a row", row, isRow, "cells by column name, or in the order of the columns");
     const cells = new Float64Array(this.columns.length).fill(NaN);
     if (Array.isArray(row)) {
       if (row.length !== this.columns.length) {
@@ -144,9 +146,11 @@ export class Normalizer {
    * looked at.
    *
    * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
+   * @throws {OptionError} for what is no table.
    */
   cellsOf(table: Table): Float64Array {
     demandNoMore(arguments, 1, "cellsOf");
+    demand("cellsOf", "the table", table, Array.isArray(table?.columns), "what readCsv reads");
     const width = this.columns.length, cells = new Float64Array(table.rows * width).fill(NaN);
     let found = 0;
     this.columns.forEach((column, c) => {

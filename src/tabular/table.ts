@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandRecord, demandText } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { hint } from "../core/nearest.ts";
 import type { CellForm, ColumnKind } from "./types.ts";
@@ -103,18 +103,25 @@ export class Table {
   /**
    * The column of that name.
    * @throws {FormatError} naming the closest when there is none.
+   * @throws {OptionError} for a name that is no text.
    */
   column(name: string): TableColumn {
     demandNoMore(arguments, 1, "column");
+    demandText("column", name, "the name");
     const found = this.columns.find((column) => column.name === name);
     if (found !== undefined) return found;
     const names = this.columns.map((column) => column.name);
     throw new FormatError(`${this.name} has no column "${name}"${hint(name, names)}`);
   }
 
-  /** How many cells of a column are missing. */
+  /**
+   * How many cells of a column are missing.
+   * @throws {OptionError} for what is no column.
+   */
   missing(column: TableColumn): number {
     demandNoMore(arguments, 1, "missing");
+    const isColumn = column?.values !== undefined;
+    demand("missing", "the column", column, isColumn, "a column of this table");
     let count = 0;
     for (let row = 0; row < this.rows; row++) if (Number.isNaN(column.values[row])) count++;
     return count;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandNoMore } from "../core/demand.ts";
+import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { FerrotypeError, OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { counted } from "../core/show.ts";
@@ -201,9 +201,11 @@ export class Trainer<B = Tensor> {
    * ```ts
    * await trainer.averaged(() => model.save(folder));
    * ```
+   * @throws {OptionError} for an `f` that is no function.
    */
   async averaged<T>(f: () => T | Promise<T>): Promise<T> {
     demandNoMore(arguments, 1, "averaged");
+    demandFunction("averaged", f);
     return await (this.#average ? this.#average.inPlace(f) : f());
   }
 
@@ -215,9 +217,11 @@ export class Trainer<B = Tensor> {
    * ```ts
    * await trainer.averaged(() => trainer.quantized(() => model.save(folder)));
    * ```
+   * @throws {OptionError} for an `f` that is no function.
    */
   async quantized<T>(f: () => T | Promise<T>): Promise<T> {
     demandNoMore(arguments, 1, "quantized");
+    demandFunction("quantized", f);
     return await (this.#blocks ? this.#blocks.inPlace(f) : f());
   }
 

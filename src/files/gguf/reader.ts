@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demand, demandNoMore } from "../../core/demand.ts";
+import { demand, demandNoMore, demandText } from "../../core/demand.ts";
 import type { ByteSource } from "../../core/byte_source.ts";
 import type { DType } from "../../core/dtype.ts";
 import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
@@ -135,6 +135,7 @@ export class GgufView {
    * The bytes as stored, into the front of `into` or a new array that begins its own buffer.
    * @throws {ShapeError} for an array `into` of another length than `byteLength`.
    * @throws {FerrotypeError} for a file that is closed or cannot be read.
+   * @throws {OptionError} for an `into` that is no Uint8Array.
    */
   bytes(into?: Uint8Array): Promise<Uint8Array> {
     this.#checkRoom(into, this.byteLength);
@@ -150,6 +151,7 @@ export class GgufView {
    * @throws {DTypeError} when the file's type cannot be converted to `dtype`.
    * @throws {ShapeError} for an array `into` of another length than the tensor takes.
    * @throws {FerrotypeError} for a file that is closed or cannot be read.
+   * @throws {OptionError} for an `into` that is no Uint8Array.
    */
   async read(dtype: DType = this.dtype, into?: Uint8Array): Promise<Uint8Array> {
     const { type, shape, name } = this.info, { values, bytes, dtype: own } = ggufTypes[type];
@@ -200,6 +202,8 @@ export class GgufView {
   }
 
   #checkRoom(into: Uint8Array | undefined, length: number): void {
+    const isArray = into === undefined || into instanceof Uint8Array;
+    demand(`tensor ${quote(this.info.name)}`, "into", into, isArray, "a Uint8Array");
     if (into !== undefined && into.byteLength < length) {
       throw new ShapeError(
         `tensor ${quote(this.info.name)} takes ${
@@ -282,9 +286,11 @@ export class GgufFile {
   /**
    * Type, shape and place of a tensor.
    * @throws {FormatError} when there is none of this name.
+   * @throws {OptionError} for a name that is no text.
    */
   info(name: string): GgufTensorInfo {
     demandNoMore(arguments, 1, "info");
+    demandText("info", name, "the name");
     const { part, entry: { type, shape, begin, byteLength } } = this.#place(name);
     return { name, type, dtype: ggufTypes[type].dtype ?? "f32", shape, file: part.name, begin, byteLength };
   }
@@ -292,9 +298,11 @@ export class GgufFile {
   /**
    * A lazy view of a tensor.
    * @throws {FormatError} when there is none of this name.
+   * @throws {OptionError} for a name that is no text.
    */
   view(name: string): GgufView {
     demandNoMore(arguments, 1, "view");
+    demandText("view", name, "the name");
     return new GgufView(this.#place(name).part, this.info(name));
   }
 
