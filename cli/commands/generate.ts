@@ -6,7 +6,6 @@
 import type { CausalLM, Distributed, GenerateOptions, GenerationResult } from "../../mod.ts";
 import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
-import { resolveOptions } from "../../src/generate/options.ts";
 import { findLauncher } from "../../src/platform/mpi_launcher.ts";
 import { hardwareConcurrency, onStop, residentMemory, writeText } from "../../src/platform/platform.ts";
 import { setThreads } from "../../src/runtime/speaking.ts";
@@ -122,7 +121,7 @@ async function answer(
   { model, name, device, loadMs }: Loaded,
 ): Promise<void> {
   // The model's own file may ask for several, too.
-  const several = resolveOptions(options, model.generationConfig).numReturnSequences > 1;
+  const several = (options.numReturnSequences ?? model.generationConfig.numReturnSequences ?? 1) > 1;
   if (values.flag("json")) {
     const of = { model: name, device, dtype: model.dtype, loadMs };
     const results = several

@@ -17,7 +17,7 @@ import { demand, demandNoMore } from "../core/demand.ts";
 import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { listed, show } from "../core/show.ts";
+import { counted, listed, show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
 import { clone, reshape, Tensor } from "../ops/mod.ts";
 import { backendOf, keep, noGrad } from "../tensor/mod.ts";
@@ -276,7 +276,9 @@ export class OnnxModel {
       }
       if (size > mostDeciding) {
         throw new CaptureError(
-          `run: the ${size} elements of the input "${name}" decide on shapes, and at most ${mostDeciding} may do so in a program; ` +
+          `run: the ${
+            counted(size, "element")
+          } of the input "${name}" decide on shapes, and at most ${mostDeciding} may do so in a program; ` +
             "run the model without compiled",
         );
       }

@@ -220,7 +220,9 @@ interface Koffi {
 
 /** For Node before 26, where somebody installed it. */
 function koffiBinder(): Binder | null {
-  const { createRequire } = rawBuiltinModule("node:module") as typeof import("node:module");
+  const { createRequire } = rawBuiltinModule("node:module") as {
+    createRequire(from: string): (name: string) => unknown;
+  };
   // By a name that is a value: nobody who bundles or installs this is to have it unasked.
   const name = "koffi", from = import.meta.url;
   let koffi: Koffi;

@@ -130,14 +130,18 @@ function grouped(c: Call): Results {
   let q = part(0, 0, heads), k = part(1, heads, groups);
   const v = part(2, heads + groups, groups), past = c.maybe(3), held = past?.shape[2] ?? 0;
   if ([k, v].some((x) => x.shape[3] !== size || x.shape[2] !== time)) {
-    throw c.fail(`keys or values are not of ${counted(time, "row")} of ${groups} heads of ${size}`);
+    throw c.fail(
+      `keys or values are not of ${counted(time, "row")} of ${counted(groups, "head")} of ${size}`,
+    );
   }
   const lasts = c.numbers(5), total = c.number(6);
   const isFirst = total === time, starts = lasts.map((last) => isFirst ? 0 : last + 1 - time);
   const rows = Math.max(held, total);
   if (lasts.length !== batch || starts.some((start) => !(start >= 0 && start + time <= rows))) {
     throw c.fail(
-      `seqlens_k [${lasts}] with ${total} positions do not fit ${counted(time, "new one")} in ${batch} texts`,
+      `seqlens_k [${lasts}] with ${counted(total, "position")} do not fit ${counted(time, "new one")} in ${
+        counted(batch, "text")
+      }`,
     );
   }
   c.room(batch * time);

@@ -5,6 +5,7 @@
  */
 import type { DataArray } from "../../core/dtype.ts";
 import { contiguousStrides, normalizeAxis, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { toNumbers } from "../../tensor/mod.ts";
@@ -56,7 +57,9 @@ function gatherNd(c: Call): Result {
   const x = c.t(0), at = asIndex(c.t(1)), batch = c.int("batch_dims", 0);
   const rest = at.shape.length - 1 - batch, columns = columnsOf(at);
   if (rest < 0 || batch + columns.length > x.shape.length || columns.length < 1) {
-    throw c.fail(`positions [${at.shape}] are none of [${x.shape}] with ${batch} axes of batches`);
+    throw c.fail(
+      `positions [${at.shape}] are none of [${x.shape}] with ${counted(batch, "axis", "axes")} of batches`,
+    );
   }
   const batches = Array.from({ length: batch }, (_, i) => {
     const shape = [...x.shape.slice(i, batch).map((n, k) => k ? 1 : n), ...new Array<number>(rest).fill(1)];
