@@ -1,6 +1,8 @@
 /**
  * The public face as `deno doc --json` tells it: what `mod.ts` exports, each with its comment, by the names that people call.
  *
+ * `docs/build.ts` starts with this, so it imports no package.
+ *
  * Of a module that mod.ts exports as a namespace deno doc tells less than of that module by itself, so it is asked for each.
  *
  * @module
@@ -80,7 +82,7 @@ export function namespaces(): Map<string, string> {
   const found = new Map(
     [...text.matchAll(/^export \* as (\w+) from "\.\/(.*)"/gm)].map(([, name, file]) => [name, file]),
   );
-  if (found.size < 3) throw new Error(`${found.size} namespaces`);
+  if (found.size < 3) throw new Error(`mod.ts has ${found.size} namespaces`);
   return found;
 }
 
