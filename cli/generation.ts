@@ -5,7 +5,7 @@
  */
 import type { GenerateOptions } from "../mod.ts";
 import { generateOptions } from "../src/generate/given.ts";
-import { resolveOptions } from "../src/generate/options.ts";
+import { resolveOptions } from "../src/runtime/speaking.ts";
 import type { Option, Options, Values } from "./command.ts";
 import { note } from "./output.ts";
 

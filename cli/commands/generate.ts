@@ -8,7 +8,7 @@ import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
 import type { Distributed } from "../../src/distributed/distributed.ts";
 import { onAllRanks } from "../../src/distributed/on_all_ranks.ts";
-import { resolveOptions } from "../../src/generate/options.ts";
+import { resolveOptions } from "../../src/runtime/speaking.ts";
 import { findLauncher } from "../../src/platform/mpi_launcher.ts";
 import { hardwareConcurrency, onStop, residentMemory, writeText } from "../../src/platform/platform.ts";
 import { setThreads } from "../../src/runtime/speaking.ts";
