@@ -18,7 +18,7 @@ export * from "./fused.ts";
 export * from "./gradcheck.ts";
 export * from "./kinds.ts";
 export * from "./lifetime.ts";
-export { nodesSoFar } from "./scopes.ts";
+export * from "./scopes.ts";
 export * from "./memory.ts";
 export * from "./names.ts";
 export * from "./notices.ts";

@@ -48,7 +48,7 @@ describe("docs/deploy", { skip }, () => {
     });
   };
   const check = async (resource: Resource): Promise<void> => {
-    const models = await load<Models>(`kubernetes-models/${resource.apiVersion}/index.mjs`);
+    const models = await load<Models>(`kubernetes-models/${resource.apiVersion}/index.js`);
     new models[resource.kind](resource).validate();
   };
 
@@ -57,7 +57,7 @@ describe("docs/deploy", { skip }, () => {
     assertEquals(all.map(({ kind }) => kind), ["Service", "Deployment", "Job"]);
     for (const resource of all) await check(resource);
     for (const spoil of [{ replicas: "two" }, { selector: 3 }, { template: undefined }]) {
-      const models = await load<Models>("kubernetes-models/apps/v1/index.mjs");
+      const models = await load<Models>("kubernetes-models/apps/v1/index.js");
       const { [1]: deployment } = all;
       const wrong = { ...deployment, spec: { ...deployment.spec, ...spoil } };
       assertThrows(() => new models.Deployment(wrong).validate(), Error, Object.keys(spoil)[0]);
