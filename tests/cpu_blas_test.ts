@@ -534,8 +534,10 @@ describe("blocks of a GGUF by a library", { skip }, () => {
           return read(engine, out);
         });
         const most = results[1].reduce((most, y) => Math.max(most, Math.abs(y)), 0);
+        // Our own kernels have activations as bytes where weights lie in panels as q8 does.
+        const least = dtype === "q50" ? 2e-2 : 1e-5;
         results[0].forEach((y, i) => {
-          if (!(Math.abs(y - results[1][i]) <= 1e-5 * most)) fail(`${what}: ${i}: ${y}, ${results[1][i]}`);
+          if (!(Math.abs(y - results[1][i]) <= least * most)) fail(`${what}: ${i}: ${y}, ${results[1][i]}`);
         });
       }
     }
