@@ -150,7 +150,9 @@ function described(
   const names = matchNames(offered, expected, nameOf, family.title, where, warn, family.outer);
   const tensors = [...family.expected(config).names()].flatMap((parameter): Passing[] => {
     const given = piecesOf(parameter).map((piece) => names.get(piece)!), [first] = given;
-    const { dtype, transposed = false } = file.info(first), shape = family.expected(config).shape(parameter)!;
+    const { dtype, transposed = false, shape: stored } = file.info(first);
+    // Blocks lie in a file as they are multiplied; pieces are of one that no file has.
+    const shape = given.length === 1 ? stored : family.expected(config).shape(parameter)!;
     const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
     const turned = (own.transposed ?? false) !== transposed;
     const rows = own.rows ? reversed(own.rows, shape[0]) : null;
