@@ -5,6 +5,7 @@
  */
 import type { GenerateOptions } from "../mod.ts";
 import { generateOptions } from "../src/generate/given.ts";
+import { resolveOptions } from "../src/runtime/speaking.ts";
 import type { Option, Options, Values } from "./command.ts";
 import { note } from "./output.ts";
 
@@ -77,7 +78,7 @@ export function readGeneration(values: Values): GenerateOptions {
 
 /** Says that a model's own file asks for several texts, where another says how many there are: `because` says who. */
 export async function noteSeveral(own: GenerateOptions, because: string): Promise<void> {
-  const { numReturnSequences = 1 } = own;
+  const { numReturnSequences } = resolveOptions({}, own);
   if (numReturnSequences === 1) return;
   await note(
     `num_return_sequences ${numReturnSequences} of the model's generation_config.json has no effect because ${because}`,

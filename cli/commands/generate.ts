@@ -8,7 +8,7 @@ import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
 import { findLauncher } from "../../src/platform/mpi_launcher.ts";
 import { hardwareConcurrency, onStop, residentMemory, writeText } from "../../src/platform/platform.ts";
-import { setThreads } from "../../src/runtime/speaking.ts";
+import { resolveOptions, setThreads } from "../../src/runtime/speaking.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { generationFlags, readGeneration } from "../generation.ts";
 import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
@@ -121,7 +121,7 @@ async function answer(
   { model, name, device, loadMs }: Loaded,
 ): Promise<void> {
   // The model's own file may ask for several, too.
-  const several = (options.numReturnSequences ?? model.generationConfig.numReturnSequences ?? 1) > 1;
+  const several = resolveOptions(options, model.generationConfig).numReturnSequences > 1;
   if (values.flag("json")) {
     const of = { model: name, device, dtype: model.dtype, loadMs };
     const results = several

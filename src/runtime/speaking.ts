@@ -11,3 +11,4 @@ export type { DType } from "../core/dtype.ts";
 export { setDefaultDevice } from "../tensor/mod.ts";
 export { CausalLM } from "./causal_lm.ts";
 export { devices, initWebGPU, setMaxMemory, setThreads } from "./devices.ts";
+export { resolveOptions } from "../generate/mod.ts";
