@@ -15,7 +15,7 @@ import { add, mul, randomState, setRandomState, slice, sqrt, type Tensor, tensor
 import { clipGradNorm, gradNorm, type Optimizer, type OptimizerState } from "../optim/mod.ts";
 import { addInto, keep, noGrad, readNow, tidy } from "../tensor/mod.ts";
 import type { Distributed } from "./distributed.ts";
-import { onAllRanks } from "./on_all_ranks.ts";
+import { onAllRanks } from "../core/on_all_ranks.ts";
 import { offsetOf, wireType } from "./memory.ts";
 import type { Messenger } from "./messenger.ts";
 import { Reducer } from "./reducer.ts";

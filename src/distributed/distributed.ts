@@ -16,7 +16,7 @@ import { counted, show } from "../core/show.ts";
 import { concat, empty, mul, slice, type Tensor } from "../ops/mod.ts";
 import { copyInto, demandTensor, noGrad, tidy } from "../tensor/mod.ts";
 import { DataParallel, type ParallelOptions } from "./data_parallel.ts";
-import { isOnAllRanks, onAllRanks } from "./on_all_ranks.ts";
+import { isOnAllRanks, onAllRanks } from "../core/on_all_ranks.ts";
 import { offsetOf, onCpu, wireType } from "./memory.ts";
 import type { Family } from "../models/family.ts";
 import type { Join, Messenger, WireReduction } from "./messenger.ts";

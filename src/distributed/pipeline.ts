@@ -19,7 +19,7 @@ import { concat, contiguous, empty, slice, type Tensor } from "../ops/mod.ts";
 import { keep, noGrad, tidy } from "../tensor/mod.ts";
 import { offsetOf } from "./memory.ts";
 import type { Messenger } from "./messenger.ts";
-import { onAllRanks } from "./on_all_ranks.ts";
+import { onAllRanks } from "../core/on_all_ranks.ts";
 
 /** Layers of a rank: from the first to before the second. */
 export type Range = readonly [from: number, to: number];

@@ -12,7 +12,7 @@ import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { sizeOf } from "../core/shape.ts";
 import { counted } from "../core/show.ts";
-import { onAllRanks } from "../distributed/on_all_ranks.ts";
+import { onAllRanks } from "../core/on_all_ranks.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
 import { familyOf, familyOfConfig } from "../models/registry.ts";
 import type { CausalNetwork } from "../models/mod.ts";

@@ -260,7 +260,9 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
   // A habit that decides nothing is nothing to keep.
   const kept = told !== "habit" || either;
   const hasPlain = counts.some(({ shows: { unit, whole } }) => unit === "" && whole !== "zero");
-  const units = [...new Set(counts.map(({ shows }) => shows.unit).filter((unit) => unit !== ""))];
+  // In the order of the file, however it was cut into pieces.
+  const inOrder = counts.toSorted((a, b) => a.row - b.row);
+  const units = [...new Set(inOrder.map(({ shows }) => shows.unit).filter((unit) => unit !== ""))];
   const form: CellForm = {
     ...(kept ? { decimal } : {}),
     ...(thousands === "" ? {} : { thousands }),
