@@ -93,7 +93,7 @@ describe("a model over ranks", { skip }, () => {
   });
 
   it("is what generate does under a launcher: rank 0 prints what one process prints, or why not", async () => {
-    const main = join(repository, "cli/main.ts"), args = ["generate", "ROMEO:", "-n", "20"];
+    const main = await inFewFiles("cli/main.ts"), args = ["generate", "ROMEO:", "-n", "8"];
     const ways = [
       ["--temperature", "0.9", "--seed", "4"],
       // Where nothing is drawn there is no seed, whoever says so.
@@ -128,12 +128,12 @@ describe("a model over ranks", { skip }, () => {
         ],
       ], []),
     ];
-    for (const [more, says] of bad) {
+    await Promise.all(bad.map(async ([more, says]) => {
       const { code, stdout, stderr } = await onRanks(run!, 2, main, [...args.slice(0, 2), ...more]);
       assert(code !== 0 && stdout === "", stdout);
       assertMatch(stderr, says);
       assertEquals(stderr.match(/^ferrotype: /gm)?.length, 1, stderr);
-    }
+    }));
   });
 
   /** A model whose own file asks for beams. */
