@@ -98,13 +98,16 @@ export const batch: Command = {
     {
       option: [...Object.keys(modelOptions), "max-batch", "share", "name"],
       when: ({ status }) => status === true,
-      because: "--status answers none",
+      because: "--status only tells, and answers none",
     },
   ],
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("batch: say where to write with -o DIR");
     const requests = readRequests(await readText(path), path);
+    if (requests.length === 0) {
+      throw new UsageError(`batch: ${path} holds no request; expected a line of JSON for each`);
+    }
     const { done, output, isStopped } = await share(values, out, workOf(values, requests));
     if (values.flag("json")) {
       const finished = output !== null;

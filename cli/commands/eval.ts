@@ -195,9 +195,12 @@ export const evalCommand: Command = {
       because: "there is no -o DIR to record in",
     },
     {
-      option: ["batch-size", "threads", "max-memory", "share"],
+      option: [
+        ...[...Object.keys(modelOptions), "share"],
+        ...["block-size", "stride", "batch-size", "cache-dtype", "fraction"],
+      ],
       when: ({ status }) => status === true,
-      because: "--status evaluates none",
+      because: "--status only tells, and evaluates none",
     },
   ],
   async run(values, paths) {
