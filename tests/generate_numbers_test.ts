@@ -143,7 +143,7 @@ describe("numbers that are none, on a model of a table", () => {
     assertEquals(one.status === "fulfilled" && one.value, alone);
     assertMatch(
       String(two.status === "rejected" && two.reason),
-      /at new token 3 logitsProcessors\[0\] made NaN of the logit of id 3/,
+      /at new token 3 logitsProcessors\[0\] made the logit of id 3 NaN;/,
     );
     model.dispose();
   });
@@ -156,20 +156,20 @@ describe("numbers that are none, on a model of a table", () => {
     for (let round = 0; round < 20; round++) {
       const at = random.integer(0, 3),
         list = Array.from({ length: 3 }, (_, i) => (_ids: unknown, logits: Float32Array) => {
-          if (i === at) logits[random.integer(0, 5)] = NaN;
+          if (i === at) logits[random.integer(0, 5)] = round % 2 ? NaN : Infinity;
         });
       const { message } = await assertRejects(
         () =>
           run(scripted([1, 2, 3], 5, 2), [0], {
             maxNewTokens: 3,
-            ...company[round % 4],
+            ...company[(round >> 1) % 4],
             logitsProcessors: list,
           }),
         FerrotypeError,
       );
       assertMatch(
         message,
-        new RegExp(`at new token 1 logitsProcessors\\[${at}\\] made NaN of the logit of id \\d`),
+        new RegExp(`at new token 1 logitsProcessors\\[${at}\\] made the logit of id \\d (NaN|Infinity);`),
       );
     }
   });
@@ -189,7 +189,7 @@ describe("numbers that are none, on a model of a table", () => {
           temperature: 1,
           seed: 1,
         },
-        /no token can be chosen at new token 1: logitsProcessors\[0\] made the logit of id 3 Infinity/,
+        /at new token 1 logitsProcessors\[0\] made the logit of id 3 Infinity;/,
       ],
       [{ suppressTokens: [0, 1, 2, 3, 4], temperature: 1, topK: 2, seed: 1 }, /suppressTokens left none/],
       [
@@ -206,16 +206,81 @@ describe("numbers that are none, on a model of a table", () => {
     }
   });
 
-  it("pass where removeInvalidValues asks for it, and where a processor makes one token certain", async () => {
+  it("are one error, with id and new token, however tokens are chosen, and whoever makes them", async () => {
+    const random = new Generator(8);
+    const modes: Record<string, GenerateOptions> = {
+      ...ways,
+      ...{ minP: { temperature: 1, minP: 0.1, seed: 1 }, topH: { temperature: 1, topH: 0.5, seed: 1 } },
+      ...{ typicalP: { temperature: 1, typicalP: 0.5, seed: 1 }, flat: { temperature: 7, seed: 1 } },
+      ...{ etaCutoff: { temperature: 1, etaCutoff: 0.1, seed: 1 }, lazy: { renormalizeLogits: true } },
+      ...{ told: { logprobs: 2, outputScores: true, temperature: 1, seed: 1 } },
+    };
+    using model = smallModel();
+    const made = (by: string, token: number, ids: string, value: string): RegExp =>
+      new RegExp(`^generate: at new token ${token} ${by} made the logit of id ${ids} ${value}; give it`);
+    for (const [mode, options] of Object.entries(modes)) {
+      for (const value of [NaN, Infinity]) {
+        const id = random.integer(0, 8), at = random.integer(4, 6), all = random.integer(0, 2) === 0;
+        const spoil = (text: readonly number[], logits: Float32Array): void => {
+          if (text.length === at) logits.fill(value, all ? 0 : id, all ? 8 : id + 1);
+        };
+        const { message } = await assertRejects(
+          () => model.completion([1, 2, 3], { maxNewTokens: 4, ...options, logitsProcessors: [spoil] }),
+          FerrotypeError,
+          undefined,
+          mode,
+        );
+        assertMatch(
+          message,
+          made("logitsProcessors\\[0\\]", at - 2, String(all ? 0 : id), String(value)),
+          mode,
+        );
+      }
+      const { message } = await assertRejects(
+        () =>
+          model.completion([1, 2, 3], {
+            maxNewTokens: 2,
+            ...options,
+            sequenceBias: [[[5], 1e39], [[4], 2e39]],
+          }),
+        FerrotypeError,
+        undefined,
+        mode,
+      );
+      assertMatch(message, made("sequenceBias", 1, "4", "Infinity"), mode);
+    }
+    for (const options of [{}, { temperature: 1, seed: 1 }, { numBeams: 2 }]) {
+      const asked = { ...options, maxNewTokens: 3, repetitionPenalty: 1e-300 };
+      // Beams begin from log-probabilities, which are not above 0: there a penalty this low makes them 0.
+      const model = new TableModel(() => [1, 0], 10);
+      if ("numBeams" in options) assertStrictEquals((await run(model, [0], asked)).ids.length, 3);
+      else {
+        const { message } = await assertRejects(() => run(model, [0], asked), FerrotypeError);
+        assertMatch(message, made("repetitionPenalty", 1, "0", "Infinity"));
+      }
+    }
+    // Those that do not do the same twice are not named, but the id is.
+    let calls = 0;
+    const once = (_: unknown, logits: Float32Array): void => void (calls++ || (logits[3] = Infinity));
+    const { message } = await assertRejects(
+      () => run(scripted([1, 2, 3], 5, 2), [0], { maxNewTokens: 3, logitsProcessors: [once] }),
+      FerrotypeError,
+    );
+    assertMatch(message, made("a processor", 1, "3", "Infinity"));
+  });
+
+  it("pass where removeInvalidValues asks for it, and where a later processor excludes them", async () => {
     const rows = [[NaN, 5, Infinity], [0, 0, 5], [5, 0, 0]];
     const model = new TableModel((text) => rows[text.at(-1)!], 10);
     assertStrictEquals((await run(model, [0], { maxNewTokens: 1, removeInvalidValues: true })).ids[0], 2);
-    const certain: GenerateOptions = {
-      maxNewTokens: 1,
-      logitsProcessors: [(_, logits) => void (logits[1] = Infinity)],
-    };
-    for (const options of [certain, { ...certain, temperature: 1, topK: 0, seed: 4 }]) {
-      assertStrictEquals((await run(scripted([1, 2, 3], 5, 2), [0], options)).ids[0], 1);
+    for (const value of [NaN, Infinity]) {
+      const mended: GenerateOptions = {
+        maxNewTokens: 1,
+        logitsProcessors: [(_, logits) => void (logits[2] = value), (_, logits) => void (logits[2] = out)],
+      };
+      for (const options of [mended, { ...mended, temperature: 1, topK: 0, seed: 4 }]) {
+        assertStrictEquals((await run(scripted([1, 2, 3], 5, 2), [0], options)).ids.includes(2), false);
+      }
     }
   });
 });

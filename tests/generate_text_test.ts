@@ -135,7 +135,7 @@ describe("beam search", () => {
       const spoil = (_: readonly number[], scores: Float32Array): void => void (scores[2] = value);
       const options = { numBeams: 4, numBeamGroups, maxNewTokens: 3, logitsProcessors: [spoil] };
       const { message } = await assertRejects(() => run(model, [1], options), FerrotypeError);
-      assertMatch(message, new RegExp(`new token 1 .* made the score of id 2 ${value}`));
+      assertMatch(message, new RegExp(`at new token 1 .* made the logit of id 2 ${value};`));
     }
     // That none but one may come is said by the others.
     const only = (_: readonly number[], scores: Float32Array): void =>

@@ -47,15 +47,21 @@ export function isNamed(process: LogitsProcessor): boolean {
   return names.has(process);
 }
 
+/** What a processor made of a logit is NaN, or ∞, beside which no other counts: the same words however tokens are chosen. */
+function notFinite(name: string, id: number, value: number, token: number): FerrotypeError {
+  return new FerrotypeError(
+    `generate: at ${place(token)} ${name} made the logit of id ${id} ${value}; ` +
+      "give it a finite number, or -Infinity to exclude it (to choose one token, exclude all others)",
+  );
+}
+
+/** Where a logit is NaN or ∞; -1 where none is. */
+const wrongIn = (logits: Float32Array): number => logits.findIndex((x) => !(x < Infinity));
+
 /** @throws {FerrotypeError} where `process` made a score that cannot be added to others: NaN, or ∞. */
 export function demandScores(scores: Float32Array, process: LogitsProcessor, token: number): void {
-  const wrong = scores.findIndex((x) => !(x < Infinity));
-  if (wrong < 0) return;
-  throw new FerrotypeError(
-    `generate: at ${place(token)} ${names.get(process) ?? "a processor"} made the score of id ${wrong} ${
-      scores[wrong]
-    }, and beams add scores up; give -Infinity to all others where one is to be chosen`,
-  );
+  const wrong = wrongIn(scores);
+  if (wrong >= 0) throw notFinite(names.get(process) ?? "a processor", wrong, scores[wrong], token);
 }
 
 /** The names of processors, for a message. */
@@ -64,37 +70,33 @@ export function namesOf(processors: readonly LogitsProcessor[]): string {
 }
 
 /**
- * Why none of `logits`, which are those of the model, is left by `processors`: they are run again, one by one.
+ * Why none can be chosen of what `processors` made of `logits`, those of the model: `made`, where none is left, or one is NaN
+ * or ∞. They are run again, one by one.
  */
 export function excluded(
   processors: readonly LogitsProcessor[],
   text: readonly number[],
   logits: Float32Array,
   token: number,
+  made: Float32Array,
 ): FerrotypeError {
   const taking: string[] = [], count = (): number => logits.reduce((n, x) => n + Number(x > -Infinity), 0);
-  let left = count(), infinite: string | null = null;
+  let left = count(), wrong: FerrotypeError | null = null;
   for (const process of processors) {
-    const name = names.get(process) ?? "a processor";
+    const name = names.get(process) ?? "a processor", before = left;
     process(text, logits);
-    const wrong = logits.findIndex((x) => x !== x);
-    if (wrong >= 0) {
-      return new FerrotypeError(`generate: at ${place(token)} ${name} made NaN of the logit of id ${wrong}`);
-    }
-    const before = left, highest = logits.indexOf(Infinity);
+    const at = wrongIn(logits);
     left = count();
-    // Nothing can be weighed against it: what comes after takes all, and is not to blame.
-    if (highest >= 0) infinite ??= `${name} made the logit of id ${highest} Infinity`;
+    // Nothing can be weighed against it: what comes after and takes all is not to blame, unless it takes it alone.
+    if (at >= 0) wrong ??= notFinite(name, at, logits[at], token);
+    else if (left > 0) wrong = null;
     if (left < before) taking.push(name);
     if (left === 0) break;
   }
-  if (infinite !== null) {
-    return new FerrotypeError(
-      `generate: no token can be chosen at ${
-        place(token)
-      }: ${infinite}; give a finite number, or -Infinity to all others`,
-    );
-  }
+  if (wrong !== null) return wrong;
+  // A processor need not do the same twice.
+  const at = wrongIn(made);
+  if (at >= 0) return notFinite("a processor", at, made[at], token);
   const last = taking.pop() ?? "the processors",
     others = taking.length ? `${taking.join(", ")} and then ` : "";
   return new FerrotypeError(

@@ -21,7 +21,7 @@ let ids = new Int32Array(0), weights = new Float64Array(0);
 
 /**
  * A token drawn with its probability: one uniform number walks down the tokens in order of their ids. `best` is the likeliest
- * one ({@link argmaxOf}); beside a logit of ∞ others have no chance.
+ * one ({@link argmaxOf}), whose logit is a finite number.
  */
 export function sample(logits: Float32Array, random: Generator, best: number = argmaxOf(logits)): number {
   const top = logits[best];
@@ -33,7 +33,7 @@ export function sample(logits: Float32Array, random: Generator, best: number = a
   // Few are left where there is a top k: only theirs are raised and walked over.
   for (let i = 0; i < logits.length; i++) {
     if (logits[i] === -Infinity) continue;
-    const weight = logits[i] === top ? 1 : Math.exp(logits[i] - top);
+    const weight = Math.exp(logits[i] - top);
     total += weight;
     ids[count] = i;
     weights[count++] = weight;

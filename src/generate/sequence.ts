@@ -173,11 +173,13 @@ export class Sequence {
 
   /**
    * The likeliest token of processed logits.
-   * @throws {FerrotypeError} where they leave none, naming the processors.
+   * @throws {FerrotypeError} where they leave none, or make NaN or ∞ of one, naming the processors.
    */
   #best(logits: Float32Array): number {
     const best = argmaxOf(logits);
-    if (best < 0) throw excluded(this.#processors, this.text, this.#raw, this.made);
+    if (best < 0 || logits[best] === Infinity) {
+      throw excluded(this.#processors, this.text, this.#raw, this.made, logits);
+    }
     return best;
   }
 

@@ -34,6 +34,9 @@ export function exponentialDecay(
   return (ids, logits) => {
     const beyond = ids.length - begin - start;
     if (beyond <= 0) return;
-    for (const id of ends) logits[id] += Math.abs(logits[id]) * (factor ** beyond - 1);
+    // What is excluded (-Infinity) stays so.
+    for (const id of ends) {
+      if (logits[id] > -Infinity) logits[id] += Math.abs(logits[id]) * (factor ** beyond - 1);
+    }
   };
 }

@@ -144,7 +144,11 @@ export function topH(h: number, keep = 1): LogitsProcessor {
   return (_ids, logits) => {
     const count = Math.min(entropyTokens, logits.length), least = kthLargest(logits, count);
     const order: number[] = [];
-    for (let i = 0; i < logits.length; i++) if (logits[i] >= least && logits[i] > -Infinity) order.push(i);
+    for (let i = 0; i < logits.length; i++) {
+      // Where one is no number there is no order; whoever chooses says so.
+      if (logits[i] !== logits[i]) return;
+      if (logits[i] >= least && logits[i] > -Infinity) order.push(i);
+    }
     order.sort((a, b) => logits[b] - logits[a] || a - b);
     order.length = Math.min(order.length, count);
     const chance = probabilities(Float32Array.from(order, (id) => logits[id])), most = h * entropyOf(chance);
