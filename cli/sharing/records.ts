@@ -8,8 +8,9 @@
  *
  * @module
  */
-import { appendFile, truncate } from "node:fs/promises";
+import { truncate } from "node:fs/promises";
 import {
+  appendText,
   exists,
   joinPath,
   makeDir,
@@ -143,7 +144,7 @@ export class Records {
   /** Adds a line, unless another worker was quicker. */
   async add(id: string, value: Line): Promise<void> {
     const line = JSON.stringify(value);
-    if (await this.#elsewhere?.once(id, line) !== false) await appendFile(this.#own, `${line}\n`);
+    if (await this.#elsewhere?.once(id, line) !== false) await appendText(this.#own, `${line}\n`);
     this.#known.set(id, line);
   }
 
