@@ -83,8 +83,8 @@ export async function main(args: readonly string[]): Promise<number> {
   const isHelp = ["--help", "-h", "help"].includes(args[0]);
   if (isHelp && args.length > 1 && !args[1].startsWith("-")) return await main([...args.slice(1), "--help"]);
   // Commands that have something to finish listen themselves.
-  const remove = onUnheard(() => void interrupted().finally(stop));
   let ranks: Ranks = null;
+  const remove = onUnheard(() => void stopped(ranks).finally(stop));
   cacheCompiledCode();
   try {
     if (args.length === 0) {
@@ -152,14 +152,30 @@ function stop(): never {
 /** What tells of other ranks; null for a command that has none. */
 type Ranks = typeof distributed | null;
 
+const isOneOfMany = (ranks: Ranks): ranks is typeof distributed =>
+  ranks !== null && ranks.isInitialized && ranks.size > 1;
+
+/** What ends one rank mostly ends all: the first one tells, and the launcher takes the others, which leave it the time to. */
+const leaveTime = (ranks: typeof distributed): Promise<void> =>
+  new Promise((go) => ranks.rank > 0 ? setTimeout(go, 3000) : go());
+
+/** Says that a signal ends this. */
+async function stopped(ranks: Ranks): Promise<void> {
+  if (!isOneOfMany(ranks)) return await interrupted();
+  await leaveTime(ranks);
+  await note(`ferrotype: ${ranks.describe()}: interrupted; the job ends on all ranks`);
+  ranks.abort(null);
+}
+
 async function failure(error: unknown, verbose: boolean, distributed: Ranks): Promise<number> {
-  const isOneOfMany = distributed !== null && distributed.isInitialized && distributed.size > 1;
+  const isMany = isOneOfMany(distributed);
   const said = error instanceof Error ? error.message : String(error);
-  const message = isOneOfMany && !distributed.isCommon(error) ? `${distributed.describe()}: ${said}` : said;
-  if (isOneOfMany) {
-    // What all ranks found, the first one tells; the others leave it the time to.
-    if (distributed.isCommon(error) && distributed.rank > 0) await new Promise((go) => setTimeout(go, 3000));
-    else await note(`ferrotype: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
+  const message = isMany && !distributed.isCommon(error) ? `${distributed.describe()}: ${said}` : said;
+  if (isMany) {
+    await leaveTime(distributed);
+    if (!distributed.isCommon(error) || distributed.rank === 0) {
+      await note(`ferrotype: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
+    }
     if (verbose && error instanceof Error && error.stack) await note(error.stack);
     distributed.abort(null);
     return 1;

@@ -205,7 +205,7 @@ export const runOptions: Options = {
     value: "TYPE",
     kind: oneOf("f32", "bf16"),
     help:
-      "what gradients are sent as between ranks; bf16 is half the bytes, each rounded by up to 2^-8 (default f32)",
+      "what gradients are sent as between ranks; bf16 is half the bytes; numbers and sums are rounded, by at most 2^-8 of each (default f32)",
   },
   precision: {
     value: "TYPE",

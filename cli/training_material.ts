@@ -21,6 +21,7 @@ import {
   randomBatches,
   type Tensor,
 } from "../mod.ts";
+import { FormatError } from "../src/core/errors.ts";
 import { type ByteSource, openBytes } from "../src/platform/platform.ts";
 import { UsageError } from "./command.ts";
 import { counted, formatBytes, LiveLine, note } from "./output.ts";
@@ -59,7 +60,17 @@ export function textMaterial(
   { text, path, sha256 }: { text: string; path: string; sha256: string },
 ): Material<Tensor> {
   const [train, rest] = splitText(text, settings["val-fraction"]), tokenizer = model.tokenizer!;
-  const ids = Int32Array.from(tokenizer.encode(train)), held = Int32Array.from(tokenizer.encode(rest));
+  const [ids, held] = [train, rest].map((part) => {
+    try {
+      return Int32Array.from(tokenizer.encode(part));
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      // Where it is in the file, not in this part of it.
+      const [, at] = /at position (\d+)/.exec(error.message) ?? [], before = part === rest ? train.length : 0;
+      const said = error.message.replace(`at position ${at}`, `at position ${Number(at) + before}`);
+      throw new FormatError(`${path}: ${said}`, { cause: error });
+    }
+  });
   const { "block-size": blockSize, "batch-size": batchSize, seed } = settings;
   if (ids.length <= blockSize) {
     throw new UsageError(

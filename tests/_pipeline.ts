@@ -21,12 +21,13 @@ export interface Found {
 }
 
 const prompt = [3, 1, 4, 1, 5];
-/** Ways to generate: greedy, sampled, several texts, beams, with a guess ahead. */
+/** Ways to generate: greedy, sampled, several texts, beams, contrastive search. */
 const ways: readonly GenerateOptions[] = [
   { maxNewTokens: 8, temperature: 0 },
   { maxNewTokens: 8, temperature: 1.5, seed: 7, repetitionPenalty: 1.1 },
   { maxNewTokens: 5, temperature: 1, seed: 3, numReturnSequences: 3 },
   { maxNewTokens: 5, numBeams: 3 },
+  { maxNewTokens: 5, penaltyAlpha: 0.6, topK: 4 },
 ];
 
 /** Loads each, over ranks where there are several, and generates in every way. */
@@ -54,7 +55,7 @@ export async function look(folders: readonly string[]): Promise<Found[]> {
     );
     let refused = "";
     try {
-      model.network.hidden([prompt]).dispose();
+      model.network.loss([prompt]).dispose();
     } catch (error) {
       refused = (error as Error).message;
     }

@@ -10,6 +10,7 @@ import {
   CheckpointManager,
   distributed,
   type DType,
+  Generator,
   GPT2,
   manualSeed,
   optim,
@@ -20,6 +21,7 @@ import {
   type TrainerOptions,
   useDeterministicAlgorithms,
 } from "../mod.ts";
+import { offsetOf } from "../src/distributed/memory.ts";
 
 /** One training run of a test. */
 export interface RanksRun {
@@ -126,8 +128,34 @@ async function collectives(): Promise<void> {
     "floating",
   );
   assertAlmostEquals((await mean.toArray() as number[])[1], 1);
+  await halves();
   await distributed.barrier();
   assert(distributed.hosts.length === size && distributed.library !== null);
+}
+
+/** 16 bits a number on the wire: each rank's numbers are rounded, and their sum, by at most 2^-8 of each, and that is reached. */
+async function halves(): Promise<void> {
+  const { rank, size, messenger } = distributed;
+  const random = new Generator(7), count = 5000;
+  const all = Array.from(
+    { length: size },
+    (_, r) =>
+      Float32Array.from(
+        { length: count },
+        (_, i) => i === 0 ? (r ? 0 : 1 + 2 ** -8) : random.normal() * 2 ** (i % 40 - 20),
+      ),
+  );
+  using t = tensor(all[rank]);
+  messenger!.wait(
+    messenger!.post({ operation: "bf16AllReduce", type: "f32", from: offsetOf(t), count }),
+  );
+  const found = await t.data() as Float32Array;
+  found.forEach((sum, i) => {
+    const each = all.map((one) => one[i]), exact = each.reduce((a, b) => a + b, 0);
+    const sizes = each.reduce((a, b) => a + Math.abs(b), 0);
+    assert(Math.abs(sum - exact) <= 2 ** -8 * (sizes * (1 + 2 ** -8) + Math.abs(exact)), `${each}: ${sum}`);
+  });
+  assertEquals(found[0], 1);
 }
 
 /** What goes wrong on rank 1, in the middle. */

@@ -63,6 +63,20 @@ export function writing(length: number): string {
   return text.slice(0, length);
 }
 
+/** The first `length` characters of sentences that are the same for ever: what is trained on them gives the same numbers. */
+export function sentences(length: number): string {
+  const below = randomFrom(7), one = (list: string): string => list.split(" ")[below(list.split(" ").length)];
+  const thing = (): string =>
+    `${one("the a every one some")} ${one("small old green quiet last")} ${
+      one("cat river lamp stone letter garden clock road bird king")
+    }`;
+  let text = "";
+  while (text.length < length) {
+    text += `${thing()} ${one("sees finds keeps leaves calls follows")} ${thing()}${one(". . ! ; ,")}\n`;
+  }
+  return text.slice(0, length);
+}
+
 /** A small generator (xorshift) so that every run sees the same strings. */
 export function randomFrom(seed: number): (below: number) => number {
   let x = seed;

@@ -9,7 +9,16 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -17,6 +26,7 @@ import process from "node:process";
 import { readRequests } from "../cli/batch/requests.ts";
 import { arrayShare } from "../cli/sharing/share.ts";
 import { call, fails, ferrotype, json } from "./_command.ts";
+import { repository } from "./_data.ts";
 
 let folder = "", input = "";
 const count = 12;
@@ -120,11 +130,20 @@ describe("ferrotype batch", () => {
     } finally {
       for (const name of ["ID", "MIN", "STEP", "COUNT"]) delete process.env[`SLURM_ARRAY_TASK_${name}`];
     }
-    assertEquals(told(await json([...args, "--status"])), [1, 0, false]);
-    // The third cannot be read: its line says so, and so does the exit status.
+    assertEquals(told(await json([...args.slice(0, 6), "--status"])), [1, 0, false]);
+    // The third cannot be read: the exit status says so, and nothing of it is recorded.
     const { code, stderr, stdout } = await call([...args, "--share", "0/2", "--json"]);
-    assertEquals([code, told(JSON.parse(stdout))], [1, [3, 1, true]]);
+    assertEquals([code, told(JSON.parse(stdout))], [1, [2, 1, false]]);
     assertMatch(stderr, /^ferrotype: eval: 1 text of 3 failed; the first: .*c\.txt.*\n$/);
+    assert(!existsSync(join(out, "results.jsonl")));
+    // Nor of one that the model's tokenizer has no word for, which names no file itself.
+    writeFileSync(paths[2], "ROMEO: 日本\n");
+    const again = await call(args);
+    assertStrictEquals(again.code, 1);
+    assertMatch(again.stderr, /^2 of 3 texts evaluated, 1 failed; .*$/m);
+    assertMatch(again.stderr, /^ferrotype: eval: 1 text of 3 failed; the first: \S*c\.txt: .*日/m);
+    writeFileSync(paths[2], "ROMEO:\nBut soft!");
+    assertEquals(told(await json(args)), [3, 0, true]);
     const lines = readFileSync(join(out, "results.jsonl"), "utf8").trim().split("\n").map((line) =>
       JSON.parse(line)
     );
@@ -142,6 +161,94 @@ describe("ferrotype batch", () => {
     );
     await fails(2, ["eval", ...paths], /3 texts are given; say with -o DIR where their lines go/);
     await fails(2, ["eval", paths[0], paths[0], "-o", out], /a\.txt is given twice/);
+  });
+
+  it("records what was asked beside what came of it, and refuses another, before a model is loaded", async () => {
+    const two = ["m", "n"].map((name) => join(folder, `${name}.txt`)), copy = join(folder, "copy");
+    for (const path of two) writeFileSync(path, "ROMEO:\nBut soft! What light?");
+    const bundled = join(repository, "web", "models", "shakespeare");
+    cpSync(bundled, copy, { recursive: true });
+    const sum = join(folder, "sum"), asked = join(folder, "asked"), dtype = ["--dtype", "f32"];
+    const evaluated = ["eval", ...two, "-o", sum, "--model", copy, "--block-size", "16"];
+    await json(evaluated);
+    const few = join(folder, "few.jsonl");
+    const request = (prompt: string): string =>
+      `${
+        JSON.stringify({ custom_id: "a", url: "/v1/completions", body: { prompt, max_tokens: 2, seed: 1 } })
+      }\n`;
+    writeFileSync(few, request("ROMEO"));
+    const answered = ["batch", few, "-o", asked, "--model", copy];
+    await json(answered);
+    const files = (): string[] =>
+      [sum, asked].flatMap((out) =>
+        readdirSync(out).sort().map((name) => readFileSync(join(out, name), "utf8"))
+      );
+    const before = files();
+    const nowhere = ["--model", join(folder, "nowhere")];
+    const tries: [string[], RegExp][] = [
+      [
+        [...evaluated.slice(0, 7), "--block-size", "17"],
+        /--block-size 16, and this is with --block-size 17; name/,
+      ],
+      [evaluated.slice(0, 7), /sum holds results with --block-size 16, and this is without --block-size/],
+      [[...evaluated, "--stride", "4"], /results without --stride, and this is with --stride 4/],
+      [[...evaluated, "--fraction", "0.5"], /without --fraction, and this is with --fraction 0\.5/],
+      [[...evaluated, "--cache-dtype", "q8"], /without --cache-dtype/],
+      [[...evaluated, "--lora", copy], /without --lora, and this is with --lora \S*copy/],
+      [[...evaluated, ...dtype], /without --dtype, and this is with --dtype f32/],
+      [
+        [...evaluated.slice(0, 5), ...nowhere, "--block-size", "16"],
+        /--model \S*copy, and this is with --model \S*nowhere/,
+      ],
+      [
+        [...answered, ...dtype],
+        /asked holds results without --dtype, and this is with --dtype f32; name another folder/,
+      ],
+      [[...answered.slice(0, 4), ...nowhere], /--model \S*copy, and this is with --model \S*nowhere/],
+      [[...answered, "--name", "b"], /without --name, and this is with --name b/],
+      [["eval", ...two, "-o", asked], /holds what batch made; name another folder/],
+    ];
+    for (const [args, says] of tries) await fails(2, args, says);
+    // The same model elsewhere is the same; other requests under the same names are not.
+    assertEquals(
+      (await json<{ evaluated: number }>([
+        ...evaluated.slice(0, 5),
+        "--model",
+        bundled,
+        "--block-size",
+        "16",
+      ])).evaluated,
+      2,
+    );
+    writeFileSync(few, request("JULIET"));
+    await fails(2, answered, /asked holds other requests; name another folder/);
+    await fails(2, ["batch", few, "-o", asked, "--status"], /asked holds other requests/);
+    // One that was trained further in its place: some byte of its weights is another.
+    writeFileSync(few, request("ROMEO"));
+    const weights = join(copy, "model.safetensors"), bytes = readFileSync(weights);
+    bytes[bytes.length - 3] ^= 1;
+    writeFileSync(weights, bytes);
+    for (const args of [evaluated, answered]) {
+      await fails(2, args, /results with --model \S*copy as it was, and its files have changed/);
+    }
+    assertEquals(files(), before, "nothing is written");
+    rmSync(join(asked, "settings.json"));
+    await fails(2, answered, /asked holds results, and no settings\.json that says what of/);
+    // A model that cannot be loaded says nothing of the folder.
+    const fresh = join(folder, "fresh");
+    assertStrictEquals((await call(["batch", few, "-o", fresh, ...nowhere])).code, 1);
+    assertStrictEquals((await json<{ answered: number }>(["batch", few, "-o", fresh])).answered, 1);
+    // Of what the whole holds nothing is asked again, though no worker's file is there.
+    rmSync(join(fresh, "part-0.jsonl"));
+    assertStrictEquals(
+      (await json<{ answered: number }>(["batch", few, "-o", fresh, "--status"])).answered,
+      1,
+    );
+    assertStrictEquals((await json<{ answered: number }>(["batch", few, "-o", fresh])).answered, 1);
+    assert(!existsSync(join(fresh, "part-0.jsonl")));
+    writeFileSync(few, "\n");
+    await fails(2, ["batch", few, "-o", join(folder, "empty")], /few\.jsonl holds no request/);
+    assert(!existsSync(join(folder, "empty")));
   });
 
   it("is shared by the workers of an Indexed Job, of whom the last writes the whole", async () => {

@@ -187,6 +187,16 @@ describe("ferrotype train", () => {
   it("goes on from another model, with its tokenizer", { skip: asksNothing }, async () => {
     const other = at("other.txt");
     writeFileSync(other, text.replaceAll("cat", "rat").slice(0, 1500));
+    // A character that the model's tokenizer does not have is told with its place in the file, held out or not.
+    for (const place of [10, 1450]) {
+      const odd = at("odd.txt");
+      writeFileSync(odd, `${text.slice(0, place)}日${text.slice(place, 1500)}`);
+      await fails(
+        1,
+        ["train", odd, "-o", at("odd"), "--init", at("whole"), "--block-size", "16", "--steps", "1"],
+        new RegExp(`odd\\.txt: the character "日" .* at position ${place} is`),
+      );
+    }
     // The first model may be gone when the run is resumed.
     cpSync(at("whole"), at("base"), { recursive: true });
     const tune = [

@@ -9,12 +9,16 @@ import {
   assertMatch,
   assertRejects,
   assertStrictEquals,
+  assertThrows,
 } from "@std/assert";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { distributed, setThreads, tensor } from "../mod.ts";
+import { pathToFileURL } from "node:url";
+import { CausalLM, distributed, OptionError, setThreads, tensor } from "../mod.ts";
+import { partSize } from "../src/train/batches.ts";
 import { call } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { dealOut } from "../src/distributed/zero.ts";
 import { type MpiRun, mpiRuns, onRanks } from "./_mpi.ts";
 import { type RanksResult, type RanksRun, trainOnRanks } from "./_ranks.ts";
@@ -81,6 +85,21 @@ describe("a program that was started alone", () => {
     await distributed.destroy();
     await distributed.init();
     await distributed.destroy();
+  });
+
+  it("says what stands where the ranks belong, and which number they do not divide", async () => {
+    for (const bad of [{}, 2, "mpi", null]) {
+      await assertRejects(
+        () => CausalLM.load("nowhere", { distributed: bad as never }),
+        OptionError,
+        "expected the ranks: distributed, after await distributed.init()",
+      );
+    }
+    assertThrows(
+      () => partSize(3, { index: 0, count: 2 }),
+      OptionError,
+      "a batch has 3 rows (batchSize), expected a multiple of 2",
+    );
   });
 
   it("deals parameters out so that no rank has more than its share and the largest one", () => {
@@ -172,7 +191,29 @@ for (const run of mpiRuns) {
       );
     });
 
-    if (isFirst) return;
+    if (isFirst) {
+      it("run the program of the guide; with other random numbers they are told of manualSeed", async () => {
+        const guide = readFileSync(join(repository, "docs/guides/cluster.md"), "utf8");
+        const [, block] = /^## In a program\n\n```ts\n([^`]+)```/m.exec(guide)!;
+        const code = block.replace(
+          '"@ferrotype/ferrotype"',
+          JSON.stringify(pathToFileURL(join(repository, "mod.ts"))),
+        );
+        const started = (name: string, text: string): ReturnType<typeof onRanks> => {
+          writeFileSync(join(folder, name), text);
+          return onRanks(run, 2, join(folder, name), []);
+        };
+        const good = await started("guide.mjs", `${code}\nconsole.log(await t.toArray());\n`);
+        assertEquals([good.code, good.stdout], [0, "[ 3 ]\n[ 3 ]\n"], good.stderr);
+        const bad = await started("unseeded.mjs", code.replace(/^manualSeed.*\n/m, ""));
+        assert(bad.code !== 0);
+        assertMatch(
+          bad.stderr,
+          /has another random state .*; call manualSeed with the same seed on every rank/,
+        );
+      });
+      return;
+    }
 
     it("leave a WebAssembly trap the error that it is", async () => {
       const { code, stdout, stderr } = await onRanks(run, 2, await inFewFiles("tests/_ranks.ts"), [

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dealLayers } from "../src/distributed/pipeline.ts";
 import { CausalLM, manualSeed } from "../mod.ts";
-import { ferrotype } from "./_command.ts";
+import { output } from "./_command.ts";
 import { dataPath, repository } from "./_data.ts";
 import { mpiRuns, onRanks } from "./_mpi.ts";
 import { type Found, look } from "./_pipeline.ts";
@@ -72,7 +72,7 @@ describe("a model over ranks", { skip }, () => {
       for (const part of [first, last]) {
         assertEquals(part.ids, whole.ids, name);
         assertEquals([part.programs, whole.programs], [1, 1], `${name}: a step is one program on each rank`);
-        assertMatch(part.refused, /^hidden: the layers of this model are on several ranks/);
+        assertMatch(part.refused, /^loss: the layers of this model are on several ranks/);
         assert(part.parameters < 0.7 * whole.parameters && part.bytes < 0.7 * whole.bytes, name);
       }
       // Nothing is left out, and nothing but a table that both ends need is there twice.
@@ -93,13 +93,31 @@ describe("a model over ranks", { skip }, () => {
   });
 
   it("is what generate does under a launcher: rank 0 prints what one process prints, or why not", async () => {
-    const main = join(repository, "cli/main.ts"),
-      args = ["generate", "ROMEO:", "-n", "20", "--temperature", "0.9", "--seed", "4"];
-    const one = await ferrotype(args), two = await onRanks(run!, 2, main, args);
-    assertEquals([two.code, two.stdout], [0, one.stdout], two.stderr);
+    const main = await inFewFiles("cli/main.ts"), args = ["generate", "ROMEO:", "-n", "8"];
+    const ways = [
+      ["--temperature", "0.9", "--seed", "4"],
+      // Where nothing is drawn there is no seed, whoever says so.
+      ["--num-beams", "2"],
+      ...width([
+        ["--temperature", "0"],
+        ["--penalty-alpha", "0.6", "--top-k", "4"],
+        ["--model", withBeams()],
+      ], []),
+    ];
+    for (const way of ways) {
+      const one = await output([...args, ...way]), two = await onRanks(run!, 2, main, [...args, ...way]);
+      assertEquals([two.code, two.stdout], [0, one], `${way}: ${two.stderr}`);
+    }
     const bad: [string[], RegExp][] = [
       [["--max-time", "9"], /generate: --max-time ends ranks at different tokens; leave it out\n/],
       ...width<[string[], RegExp][]>([
+        [
+          ["--lora", "x"],
+          /generate: --lora: adapters are not split .*model\.mergeAdapter\(\) and model\.save\(DIR\)\n/,
+        ],
+        [["--device", "webgpu"], /generate: --device webgpu: layers are split over ranks on the cpu alone; /],
+        [["--model", join(folder, "nowhere")], /rank 0 on .*nowhere" is neither a folder/],
+        [["--seed", "3", "--num-beams", "2"], /--seed has no effect because nothing is drawn/],
         [
           ["--model", dataPath("families", "phi3-longrope")],
           /this Phi-3 computes depends on more.*start one\n/,
@@ -110,12 +128,21 @@ describe("a model over ranks", { skip }, () => {
         ],
       ], []),
     ];
-    for (const [more, says] of bad) {
+    await Promise.all(bad.map(async ([more, says]) => {
       const { code, stdout, stderr } = await onRanks(run!, 2, main, [...args.slice(0, 2), ...more]);
       assert(code !== 0 && stdout === "", stdout);
       assertMatch(stderr, says);
-    }
+      assertEquals(stderr.match(/^ferrotype: /gm)?.length, 1, stderr);
+    }));
   });
+
+  /** A model whose own file asks for beams. */
+  function withBeams(): string {
+    const path = join(folder, "beams");
+    cpSync(bundled, path, { recursive: true });
+    writeFileSync(join(path, "generation_config.json"), JSON.stringify({ num_beams: 3 }));
+    return path;
+  }
 
   /** A model whose config.json has a layer more than its weights. */
   function missingLayer(): string {

@@ -206,6 +206,16 @@ describe("pooling and resizing refuse", () => {
       "kernelSize is a whole number from 1, or 2 of them",
     );
     assertThrows(() => ft.lpPool1d(x, 0, 2), OptionError, "normType");
+    for (const f of [ft.maxPool2d, ft.avgPool2d] as unknown as ((x: ft.Tensor) => unknown)[]) {
+      assertThrows(() => f(image), OptionError, "kernelSize is a whole number from 1");
+    }
+    assertThrows(() => ft.adaptiveMaxPool1d(x, 1e30), OptionError, "at most 16777216, not 1e+30");
+    assertThrows(
+      () => ft.interpolate(image, { size: 1e9 }),
+      ShapeError,
+      "has an axis of more than 16,777,216",
+    );
+    assertThrows(() => ft.interpolate(x, { scaleFactor: 1e10 }), ShapeError, "has an axis of more than");
     assertThrows(() => ft.adaptiveAvgPool2d(image, [1, 2, 3]), OptionError, "or 2 of them");
     assertThrows(() => ft.adaptiveMaxPool1d(ft.zeros([1, 1, 0]), 1), ShapeError, "has no element");
     assertThrows(() => ft.interpolate(x), OptionError, "size or scaleFactor is a number, or 1 number");

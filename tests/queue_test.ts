@@ -324,11 +324,40 @@ describe("a queue", { skip: noRedis }, () => {
     await queue.close();
     writeFileSync(at("other.jsonl"), '{"custom_id":"b","url":"/v1/completions","body":{}}\n');
     await json(batch("kept", "--max-batch", "12"));
+    const kept = ["-o", at("elsewhere kept"), "--queue", redis.url, "--queue-name", "kept"];
     await fails(
       2,
-      ["batch", at("other.jsonl"), "-o", at("kept"), "--queue", redis.url],
-      /the queue kept at .* holds other requests, or with other options; give --queue-name/,
+      ["batch", at("other.jsonl"), ...kept],
+      /the queue kept at .* holds other requests; give --queue-name/,
     );
+    await fails(
+      2,
+      ["batch", at("in.jsonl"), ...kept, "--model", at("nowhere")],
+      /the queue kept at .* holds results with --model bundled, and this is with --model .*nowhere; give --queue-name/,
+    );
+    await fails(2, ["batch", at("in.jsonl"), ...kept, "--dtype", "q8"], /holds results without --dtype, and/);
+    // What a queue brought counts without it.
+    const brought = ["batch", at("in.jsonl"), "-o", at("brought")];
+    const told = async (...more: string[]): Promise<number> =>
+      (await json<{ answered: number }>([...brought, ...more])).answered;
+    assertStrictEquals(await told("--queue", redis.url, "--queue-name", "kept", "--status"), 12);
+    assertStrictEquals(await told("--status"), 12);
+    assertStrictEquals(await told(), 12);
+    assert(!existsSync(at("brought", "part-0.jsonl")), "none is asked again");
+    await fails(2, [...brought, "--dtype", "q8"], /brought holds results without --dtype/);
+    // A text that failed is no result there either: who comes next tries it again, and who asks needs no model.
+    writeFileSync(at("good.txt"), "ROMEO: But soft!");
+    const texts = ["eval", at("good.txt"), at("late.txt"), "-o", at("scores"), "--queue", redis.url];
+    const ends = async (args: string[]): Promise<void> => {
+      const { code, stderr } = await call(args);
+      assertStrictEquals(code, 1, stderr);
+      assertMatch(stderr, /^1 of 2 texts evaluated, 1 failed; .*\n.* 1 text of 2 failed; .*late\.txt.*\n$/);
+    };
+    await ends([...texts, "--block-size", "8"]);
+    await ends([...texts, "--status"]);
+    writeFileSync(at("late.txt"), "JULIET: What light?");
+    assertStrictEquals((await json<{ evaluated: number }>([...texts, "--block-size", "8"])).evaluated, 2);
+    assertStrictEquals((await json<{ evaluated: number }>([...texts, "--status"])).evaluated, 2);
     for (const one of [other, mixed]) await one.close();
     raw.disconnect();
   });

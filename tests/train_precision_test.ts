@@ -2,7 +2,7 @@
  * Training in 16 bits: losses near those of f32, what memory it takes, overflows, exact continuation, what it goes with.
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -26,6 +26,7 @@ import {
   Trainer,
   type TrainerOptions,
 } from "../mod.ts";
+import { sentences } from "./_text.ts";
 import { width } from "./_width.ts";
 
 let folder = "", folders = 0;
@@ -36,7 +37,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const newStore = (): CheckpointManager => new CheckpointManager(join(folder, String(++folders)));
 
 const halves = ["bf16", "f16"] as const;
-const text = readFileSync(new URL("../README.md", import.meta.url), "utf8").slice(0, 12_000);
+const text = sentences(12_000);
 const tokenizer = CharTokenizer.from(text), ids = Int32Array.from(tokenizer.encode(text));
 const sizes = { vocabSize: tokenizer.vocabSize, contextLength: 32, width: 32, layers: 2, heads: 2 };
 

@@ -37,6 +37,7 @@ import { fromF16, toF16 } from "../src/core/half.ts";
 import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8, quantizeTernary } from "../src/core/quantize.ts";
 import { fails, output } from "./_command.ts";
 import { after, before, describe, it } from "./_suite.ts";
+import { sentences } from "./_text.ts";
 import { judgedOnce, width } from "./_width.ts";
 
 let folder = "", folders = 0;
@@ -370,7 +371,7 @@ describe("a run in blocks", () => {
 
 describe("train --qat", () => {
   it("writes what convert makes of it with the held-out loss that it told", async () => {
-    const text = readFileSync(new URL("../README.md", import.meta.url), "utf8").slice(0, 4000);
+    const text = sentences(4000);
     const from = `${place()}.txt`,
       sizes = "--n-layer 1 --n-head 2 --n-embd 32 --block-size 16 --batch-size 4";
     writeFileSync(from, text);

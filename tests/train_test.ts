@@ -498,7 +498,11 @@ describe("evaluate", () => {
       (await assertRejects(() => evaluate(model, text, { blockSize: 4, signal }), Error)).name,
       "CancelledError",
     );
-    await assertRejects(() => evaluate(model, text, { blockSize: 4, stride: 5 }), Error, "leave out tokens");
+    await assertRejects(
+      () => evaluate(model, text, { blockSize: 4, stride: 5 }),
+      Error,
+      "tokens between blocks would be left out",
+    );
     await assertRejects(
       () => evaluate(model, text.slice(0, 1), { blockSize: 4 }),
       Error,

@@ -14,6 +14,7 @@ import { counted, note, printJson } from "../output.ts";
 import { problemOf, Service } from "../serve/service.ts";
 import { readText } from "../text.ts";
 import type { Line } from "../sharing/records.ts";
+import { settingsOf } from "../sharing/settings.ts";
 import { share, sharingIdle, sharingOptions, type Work } from "../sharing/work.ts";
 
 /** Answers one request; what is wrong with it is its answer. */
@@ -50,6 +51,7 @@ function workOf(values: Values, requests: readonly BatchRequest[]): Work<BatchRe
   return {
     form: { command: "batch", output: "output.jsonl", begins: '{"id":"batch_req_', key: "custom_id" },
     ...{ noun: "request", pieces: requests, content: requests },
+    settings: () => settingsOf(values, ["dtype", "name"]),
     hopeless: ({ id }) => ({ id: `batch_req_${id}`, custom_id: id, response: null, error: worker_died }),
     prepare: async (signal) => {
       const { model, name } = await loadModel(values, signal);
@@ -79,7 +81,8 @@ export const batch: Command = {
   details:
     'A line is {"custom_id", "method": "POST", "url": "/v1/completions" or "/v1/chat/completions", "body"}. Answers go to\n' +
     "DIR/part-I.jsonl as they come, and, once all are there, in the order of the input to DIR/output.jsonl, each once. What DIR\n" +
-    "holds is not asked again: a worker that was killed is started again with the same line.\n" +
+    "holds is not asked again: a worker that was killed is started again with the same line. Other requests or another model or\n" +
+    "--dtype than those DIR was begun with (its settings.json) are refused.\n" +
     "Workers of an array (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX with JOB_COMPLETIONS, or --share) take every Nth request; those\n" +
     "of a --queue take the next one, and what another was at when it died; each then writes all answers to its DIR, shared or not.\n" +
     "An answer that is an error is one with its status_code; the exit status is 0 when all of this worker's are answered.",
@@ -98,13 +101,16 @@ export const batch: Command = {
     {
       option: [...Object.keys(modelOptions), "max-batch", "share", "name"],
       when: ({ status }) => status === true,
-      because: "--status answers none",
+      because: "--status only tells, and answers none",
     },
   ],
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("batch: say where to write with -o DIR");
     const requests = readRequests(await readText(path), path);
+    if (requests.length === 0) {
+      throw new UsageError(`batch: ${path} holds no request; expected a line of JSON for each`);
+    }
     const { done, output, isStopped } = await share(values, out, workOf(values, requests));
     if (values.flag("json")) {
       const finished = output !== null;

@@ -11,6 +11,7 @@ import { deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { counted, LiveLine, note, print, printJson } from "../output.ts";
 import { readText, splitText } from "../text.ts";
 import type { Line } from "../sharing/records.ts";
+import { settingsOf } from "../sharing/settings.ts";
 import { share, sharingIdle, sharingOptions, type Work } from "../sharing/work.ts";
 
 /** How well one text is predicted. */
@@ -87,13 +88,12 @@ function together(found: readonly Found[]): Omit<Found, "block_size"> {
   };
 }
 
-/** Many texts, each a piece of work. A text that cannot be read, or has nothing to predict, is a line that says so. */
+/** Many texts, each a piece of work. A text that cannot be read, or has nothing to predict, failed, and is no result. */
 function workOf(values: Values, paths: readonly string[]): Work<{ readonly id: string }> {
-  const names = ["model", "lora", "dtype", "block-size", "stride", "cache-dtype", "fraction"];
   return {
-    form: { command: "eval", output: "results.jsonl", begins: '{"file":', key: "file" },
-    ...{ noun: "text", pieces: paths.map((id) => ({ id })) },
-    content: { paths, options: names.map((name) => values.value(name) ?? null) },
+    form: { command: "eval", output: "results.jsonl", begins: '{"file":', key: "file", failure: "error" },
+    ...{ noun: "text", pieces: paths.map((id) => ({ id })), content: null },
+    settings: () => settingsOf(values, ["dtype", "block-size", "stride", "cache-dtype", "fraction"]),
     hopeless: ({ id }) => ({ file: id, error: "every worker that was at it died" }),
     prepare: async (signal) => {
       const { model } = await modelOf(values, signal);
@@ -118,12 +118,9 @@ async function many(values: Values, paths: readonly string[], out: string): Prom
     throw new UsageError(`eval: ${twice} is given twice; each text is one of many once`);
   }
   if (paths.includes("-")) throw new UsageError("eval: with -o texts are files; name one instead of -");
-  const { done, output, isStopped, lines } = await share(values, out, workOf(values, paths));
-  const known = paths.flatMap((path) =>
-    lines.has(path) ? [JSON.parse(lines.get(path)!) as Found & { error?: string }] : []
-  );
-  const good = known.filter(({ error }) => error === undefined),
-    bad = known.filter(({ error }) => error !== undefined);
+  const { done, output, isStopped, lines, failures } = await share(values, out, workOf(values, paths));
+  const good = paths.flatMap((path) => lines.has(path) ? [JSON.parse(lines.get(path)!) as Found] : []);
+  const bad = paths.filter((path) => failures.has(path));
   const all = good.length > 0 ? together(good) : null;
   if (values.flag("json")) {
     const finished = output !== null;
@@ -138,12 +135,16 @@ async function many(values: Values, paths: readonly string[], out: string): Prom
     });
   } else {
     if (all) await print(`${said(all)} of ${counted(good.length, "text")}`);
-    await note(`${done} of ${counted(paths.length, "text")} evaluated; ${output ?? out}`);
+    const failed = bad.length > 0 ? `, ${bad.length} failed` : "";
+    await note(`${done} of ${counted(paths.length, "text")} evaluated${failed}; ${output ?? out}`);
   }
   if (isStopped) return stopStatus();
-  if (bad.length === 0 || output === null) return 0;
+  if (bad.length === 0) return 0;
+  const why = failures.get(bad[0])!;
   throw new FerrotypeError(
-    `eval: ${counted(bad.length, "text")} of ${paths.length} failed; the first: ${bad[0].error}`,
+    `eval: ${counted(bad.length, "text")} of ${paths.length} failed; the first: ${
+      why.includes(bad[0]) ? why : `${bad[0]}: ${why}`
+    }`,
   );
 }
 
@@ -156,7 +157,8 @@ export const evalCommand: Command = {
     "The text is read in windows of --block-size tokens; of each window, the last --stride tokens count, so that every\n" +
     "token is predicted once with as much before it as the windows allow.\n" +
     "With -o DIR each of many texts is a line of DIR/results.jsonl, in their order, once all are there; what DIR holds is not computed\n" +
-    "again. Workers of an array (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX with JOB_COMPLETIONS, or --share) take every Nth text,\n" +
+    "again, and another model or other options than DIR was begun with (its settings.json) are refused. A text that fails is tried again\n" +
+    "next time. Workers of an array (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX with JOB_COMPLETIONS, or --share) take every Nth text,\n" +
     "those of a --queue the next one.",
   positionals: [1, Infinity],
   options: {
@@ -195,9 +197,12 @@ export const evalCommand: Command = {
       because: "there is no -o DIR to record in",
     },
     {
-      option: ["batch-size", "threads", "max-memory", "share"],
+      option: [
+        ...[...Object.keys(modelOptions), "share"],
+        ...["block-size", "stride", "batch-size", "cache-dtype", "fraction"],
+      ],
       when: ({ status }) => status === true,
-      because: "--status evaluates none",
+      because: "--status only tells, and evaluates none",
     },
   ],
   async run(values, paths) {

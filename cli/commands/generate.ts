@@ -83,7 +83,16 @@ async function amongRanks(values: Values, positionals: readonly string[], ranks:
   if (values.has("lora")) {
     throw ranks.common(
       new UsageError(
-        "generate: adapters are not split over ranks; merge it into the model (convert), or start one rank",
+        "generate: --lora: adapters are not split over ranks; start one rank, or give as --model a folder that a program made with " +
+          "model.mergeAdapter() and model.save(DIR)",
+      ),
+    );
+  }
+  const device = values.text("device") ?? "cpu";
+  if (device !== "cpu") {
+    throw ranks.common(
+      new UsageError(
+        `generate: --device ${device}: layers are split over ranks on the cpu alone; leave it out`,
       ),
     );
   }
@@ -92,14 +101,18 @@ async function amongRanks(values: Values, positionals: readonly string[], ranks:
   }
   const isFirst = ranks.rank === 0;
   const asked = isFirst ? await ranks.patiently(() => promptOf(values, positionals)) : "";
-  const seed = values.number("seed") ?? Math.floor(Math.random() * 2 ** 32);
-  const { prompt, ...same } = JSON.parse(ranks.ofFirst(JSON.stringify({ prompt: asked, seed })));
+  const { prompt, drawn } = JSON.parse(
+    ranks.ofFirst(JSON.stringify({ prompt: asked, drawn: Math.floor(Math.random() * 2 ** 32) })),
+  );
   const silent = isFirst
     ? () => {}
     : redirectOutput((stream, text) => stream === "stdout" ? Promise.resolve(true) : writeText(stream, text));
   try {
     const loaded = await loadModel(values, undefined, ranks);
-    await answer(values, prompt, { ...readGeneration(values), ...same }, loaded);
+    const options = readGeneration(values);
+    // Ranks draw the same; where nothing is drawn, a seed would be refused.
+    const draws = resolveOptions(options, loaded.model.generationConfig).doSample;
+    await answer(values, prompt, draws ? { seed: drawn, ...options } : options, loaded);
   } finally {
     silent();
   }

@@ -458,9 +458,18 @@ export const sweep: Command = {
       because: "--resume goes on with what is there",
     },
     {
-      option: ["resume", "jobs", "trials", "budget", "share", "keep-all", "max-parameters"],
+      option: [
+        ...["resume", "jobs", "trials", "budget", "share", "keep-all", "max-parameters"],
+        ...["data", "search", "space", "method", "search-seed", "eta", "min-steps"],
+        ...Object.keys(trialOptions),
+      ],
       when: ({ status }) => status === true,
-      because: "--status tries nothing",
+      because: "--status only tells, and tries nothing",
+    },
+    {
+      option: "force",
+      when: ({ status, plot }) => status === true && plot === undefined,
+      because: "--status only tells, and replaces nothing",
     },
     {
       option: ["zero", "wire"],

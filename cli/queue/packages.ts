@@ -20,6 +20,7 @@ export interface Redis {
   hkeys(key: string): Promise<string[]>;
   hmget(key: string, ...fields: string[]): Promise<(string | null)[]>;
   hsetnx(key: string, field: string, value: string): Promise<number>;
+  hdel(key: string, field: string): Promise<number>;
 }
 
 /** Where it goes to, and how long it waits. */

@@ -203,6 +203,11 @@ export class WorkQueue {
     return await this.#ask(() => this.#redis.hget(this.#records, name));
   }
 
+  /** Forgets what is recorded under a name. */
+  async forget(name: string): Promise<void> {
+    await this.#ask(() => this.#redis.hdel(this.#records, name));
+  }
+
   /** How much is recorded. */
   async count(): Promise<number> {
     return await this.#ask(() => this.#redis.hlen(this.#records));

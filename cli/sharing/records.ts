@@ -31,6 +31,8 @@ export interface LineForm {
   readonly begins: string;
   /** The field that says of which piece it is. */
   readonly key: string;
+  /** Where a line has this field, and its text says why, the piece failed: that is no result, and it is tried again next time. */
+  readonly failure?: string;
 }
 
 /** What comes of a piece. */
@@ -44,6 +46,8 @@ export interface Elsewhere {
   of(id: string): Promise<string | null>;
   /** Records one. @returns false where another worker recorded it. */
   once(id: string, line: string): Promise<boolean>;
+  /** Forgets one. */
+  forget(id: string): Promise<void>;
 }
 
 /** How lines are called in a queue. */
@@ -58,6 +62,7 @@ export function linesIn(queue: WorkQueue): Elsewhere {
     },
     of: (id) => queue.read(before + id),
     once: (id, line) => queue.once(before + id, line),
+    forget: (id) => queue.forget(before + id),
   };
 }
 
@@ -68,6 +73,8 @@ export class Records {
   readonly #form: LineForm;
   readonly #elsewhere: Elsewhere | null;
   #known = new Map<string, string>();
+  /** Why those failed that did, in this run or as the queue says. */
+  #failures = new Map<string, string>();
 
   /** Of the worker `name` in `directory`. */
   constructor(directory: string, name: string, form: LineForm, elsewhere: Elsewhere | null = null) {
@@ -99,27 +106,66 @@ export class Records {
     if (whole.length < text.length) await truncate(this.#own, new TextEncoder().encode(whole).length);
   }
 
+  /** Files of lines, those of workers first. */
+  async #files(): Promise<string[]> {
+    return (await readDir(this.directory)).map(({ name }) => name).filter((name) =>
+      /^part-.*\.jsonl$/.test(name) || name === this.#form.output
+    ).sort((a, b) => Number(a === this.#form.output) - Number(b === this.#form.output) || (a < b ? -1 : 1));
+  }
+
+  /** Whether the folder holds lines, or may. */
+  async isBegun(): Promise<boolean> {
+    return (await this.#files()).length > 0;
+  }
+
   /** Reads what all workers have written. */
   async refresh(): Promise<void> {
     // What is in both places is what was recorded first, so that all machines read the same.
-    const found = await this.#elsewhere?.all() ?? new Map<string, string>();
-    const parts = (await readDir(this.directory)).map(({ name }) => name).filter((name) =>
-      /^part-.*\.jsonl$/.test(name)
-    );
-    for (const name of parts.sort()) {
+    const found = new Map<string, string>(), failures = new Map(this.#failures);
+    for (const [id, line] of await this.#elsewhere?.all() ?? []) {
+      const why = this.#failureOf(line);
+      if (why === null) found.set(id, line);
+      else failures.set(id, why);
+    }
+    // What a queue brought here is in the whole alone.
+    for (const name of await this.#files()) {
       const text = await readTextFile(joinPath(this.directory, name));
       // A line without an end is still being written, or never will be.
       for (const line of text.slice(0, text.lastIndexOf("\n") + 1).split("\n")) {
-        const id = line === "" ? null : idOf(line, this.#form.key);
-        if (id !== null && !found.has(id)) found.set(id, line);
+        const id = line === "" ? null : fieldOf(line, this.#form.key);
+        if (id !== null && !found.has(id) && this.#failureOf(line) === null) found.set(id, line);
       }
     }
+    for (const id of found.keys()) failures.delete(id);
     this.#known = found;
+    this.#failures = failures;
+  }
+
+  /** Why a piece failed; null where the line is of one that did not. */
+  #failureOf(line: string): string | null {
+    const { failure } = this.#form;
+    return failure === undefined ? null : fieldOf(line, failure);
+  }
+
+  /** Has those that failed elsewhere tried again. */
+  async retry(): Promise<void> {
+    for (const id of this.#failures.keys()) await this.#elsewhere?.forget(id);
+    this.#failures.clear();
   }
 
   /** Whether a piece was done when {@link Records.refresh} looked, or by this worker since. */
   has(id: string): boolean {
     return this.#known.has(id);
+  }
+
+  /** Whether a piece was tried: it is done, or failed. */
+  isTried(id: string): boolean {
+    return this.#known.has(id) || this.#failures.has(id);
+  }
+
+  /** Why those failed that did. */
+  get failures(): ReadonlyMap<string, string> {
+    return this.#failures;
   }
 
   /** What is known, by pieces. */
@@ -137,15 +183,23 @@ export class Records {
   async isElsewhere(id: string): Promise<boolean> {
     if (this.#known.has(id)) return true;
     const line = await this.#elsewhere?.of(id) ?? null;
-    if (line !== null) this.#known.set(id, line);
+    if (line !== null) this.#learn(id, line);
     return line !== null;
+  }
+
+  #learn(id: string, line: string): void {
+    const why = this.#failureOf(line);
+    if (why === null) this.#known.set(id, line);
+    else this.#failures.set(id, why);
   }
 
   /** Adds a line, unless another worker was quicker. */
   async add(id: string, value: Line): Promise<void> {
     const line = JSON.stringify(value);
-    if (await this.#elsewhere?.once(id, line) !== false) await appendText(this.#own, `${line}\n`);
-    this.#known.set(id, line);
+    // Where there is a queue its other workers have to know of one that failed.
+    const isFirst = await this.#elsewhere?.once(id, line) !== false;
+    if (isFirst && this.#failureOf(line) === null) await appendText(this.#own, `${line}\n`);
+    this.#learn(id, line);
   }
 
   /** Writes the whole, where every one of `ids` is there. Whether it is. */
@@ -157,10 +211,11 @@ export class Records {
   }
 }
 
-function idOf(line: string, key: string): string | null {
+/** The text of a line's field; null where it has none. */
+function fieldOf(line: string, key: string): string | null {
   try {
-    const { [key]: id } = JSON.parse(line) as Line;
-    return typeof id === "string" ? id : null;
+    const { [key]: value } = JSON.parse(line) as Line;
+    return typeof value === "string" ? value : null;
   } catch {
     return null;
   }

@@ -41,7 +41,7 @@ export function queueTurns<P extends { readonly id: string }>(
   signal: AbortSignal,
 ): Turns<P> {
   const before = "piece-";
-  const left = (): string[] => pieces.flatMap(({ id }, i) => records.has(id) ? [] : [before + i]);
+  const left = (): string[] => pieces.flatMap(({ id }, i) => records.isTried(id) ? [] : [before + i]);
   let last: Promise<Turn<P> | null> = Promise.resolve(null), isOffered = false;
   async function find(): Promise<Turn<P> | null> {
     while (!signal.aborted) {

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { FerrotypeError, OptionError } from "../core/errors.ts";
+import { type FerrotypeError, OptionError } from "../core/errors.ts";
 import { type GeneratorState, philox } from "../core/random.ts";
 import type { Module } from "../nn/mod.ts";
 import { add, mul, randomState, setRandomState, slice, sqrt, type Tensor, tensor } from "../ops/mod.ts";

@@ -100,7 +100,10 @@ export function partOf<C extends object>(family: Family<C>, messenger: Messenger
         );
       }
       for (const name of elsewhere(config)) drop(network, name);
-      network.stage = new PipelineStage(messenger, widthOf(family, config), network.vocabSize);
+      const stage = new PipelineStage(messenger, widthOf(family, config), network.vocabSize);
+      const logits = network.logits.bind(network);
+      network.logits = (hidden) => stage.isInside ? logits(hidden) : stage.logits(hidden, logits);
+      network.stage = stage;
       return network;
     },
   };
@@ -167,30 +170,56 @@ class PipelineStage implements Stage {
       );
       return each.length === 1 ? each[0] : concat(each, 0);
     }
+    // The next layers want every position.
+    const { lastOnly, ...rest } = options, last = lastOnly ? 1 : time;
+    return this.#pass(
+      [rows, time],
+      () => own(ids, this.isLast && lastOnly ? options : rest),
+      [rows, last, this.#vocabSize],
+    );
+  }
+
+  hidden(ids: Ids, own: () => Tensor): Tensor {
+    const [rows, time] = shapeOf(ids);
+    return this.#pass([rows, time], own, [rows, time, this.#width]);
+  }
+
+  /** Logits for what comes out of the last norm, which only the last can tell. */
+  logits(hidden: Tensor, own: (hidden: Tensor) => Tensor): Tensor {
+    return noGrad(() =>
+      tidy(() => this.#ofLast(() => own(hidden), [...hidden.shape.slice(0, -1), this.#vocabSize]))
+    );
+  }
+
+  /** From rank to rank; what the last gives, of this shape, goes to all. */
+  #pass([rows, time]: readonly [number, number], own: () => Tensor, shape: readonly number[]): Tensor {
     return noGrad(() =>
       tidy(() => {
-        const { rank, size } = this.#messenger, width = this.#width;
+        const { rank } = this.#messenger;
         if (!this.isFirst) this.#receive(rows, time, rank - 1);
-        // The next layers want every position.
-        const { lastOnly, ...rest } = options;
-        this.isInside = true;
-        this.#messenger.busy = true;
-        let x: Tensor;
-        try {
-          x = own(ids, this.isLast && lastOnly ? options : rest);
-        } finally {
-          this.isInside = false;
-          this.#messenger.busy = false;
-          this.#taken = 0;
-        }
-        const out = contiguous(x);
-        if (!this.isLast) this.#run("send", out, rank + 1, rows * time * width);
-        const last = lastOnly ? 1 : time;
-        const logits = this.isLast ? out : empty([rows, last, this.#vocabSize], { device: "cpu" });
-        this.#run("broadcast", logits, size - 1, logits.size);
-        return logits;
+        if (!this.isLast) this.#run("send", this.#inside(own), rank + 1, rows * time * this.#width);
+        return this.#ofLast(own, shape);
       })
     );
+  }
+
+  #ofLast(own: () => Tensor, shape: readonly number[]): Tensor {
+    const out = this.isLast ? this.#inside(own) : empty(shape, { device: "cpu" });
+    this.#run("broadcast", out, this.#messenger.size - 1, out.size);
+    return out;
+  }
+
+  /** What `own` computes of this part. */
+  #inside(own: () => Tensor): Tensor {
+    this.isInside = true;
+    this.#messenger.busy = true;
+    try {
+      return contiguous(own());
+    } finally {
+      this.isInside = false;
+      this.#messenger.busy = false;
+      this.#taken = 0;
+    }
   }
 
   #receive(rows: number, time: number, from: number): void {

@@ -38,6 +38,12 @@ export function gatherTexts(messenger: Messenger, text: string): string[] {
   );
 }
 
+/** What makes ranks agree, where that is not how they are started. */
+const remedies: Readonly<Record<string, string>> = {
+  "random state":
+    "call manualSeed with the same seed on every rank, before the model is made, and draw as many numbers on each",
+};
+
 /**
  * Checks that every rank says the same.
  * @throws {FerrotypeError} on all ranks when one does not, naming it, its host, and what it says.
@@ -65,7 +71,7 @@ export function demandSame(
       `${describe(other)} has another ${name} (${short(all[other][name])}) than ${describe(same)} (${
         short(usual)
       }); ` +
-        "start every rank with the same files and options",
+        (remedies[name] ?? "start every rank with the same files and options"),
     );
   }
   return null;

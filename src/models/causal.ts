@@ -220,7 +220,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
     demandNoMore(arguments, 2, "hidden");
     const { cache, depth } = checkOptions("hidden", options, hiddenOptions);
-    this.#demandWhole("hidden");
+    if (this.stage && !this.stage.isInside && depth === undefined) {
+      return this.stage.hidden(ids, () => this.hidden(ids, options));
+    }
+    if (depth !== undefined) this.#demandWhole("hidden with a depth");
     if (depth === undefined) {
       return tidy(() => {
         const given = this.ids(ids);
@@ -460,7 +463,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
 
   #demandWhole(what: string): void {
     if (this.stage === null) return;
-    throw new OptionError(`${what}: the layers of this model are on several ranks, which give logits alone`);
+    throw new OptionError(
+      `${what}: the layers of this model are on several ranks, which give what comes of the last one alone`,
+    );
   }
 
   #demandPlace(length: number): void {

@@ -27,4 +27,6 @@ export interface Stage {
   enter(time: number): Tensor;
   /** The logits of the whole model; `own` computes this part. */
   forward(ids: Ids, options: ForwardOptions, own: (ids: Ids, options: ForwardOptions) => Tensor): Tensor;
+  /** What comes out of the whole model's last norm; `own` computes this part. */
+  hidden(ids: Ids, own: () => Tensor): Tensor;
 }

@@ -42,7 +42,7 @@ const options: OptionTable<ConvTransposeOptions> = {
 
 function perAxis(what: string, name: string, value: PerAxis, axes: number): readonly number[] {
   const list = typeof value === "number" ? new Array<number>(axes).fill(value) : value;
-  if (list.length !== axes) {
+  if (!Array.isArray(list) || list.length !== axes) {
     throw new OptionError(`${what}: ${name} is ${value}, expected ${counted(axes, "number")}`);
   }
   return list;

@@ -22,7 +22,7 @@ import { argmax, mean } from "./reduce.ts";
 import { along } from "./resample.ts";
 import type { Tensor } from "./tensor.ts";
 import { reshape, squeeze } from "./views.ts";
-import { type PerAxis, perAxis, type Window, windowViews } from "./windows.ts";
+import { mostAlong, type PerAxis, perAxis, type Window, windowViews } from "./windows.ts";
 
 /**
  * Options of {@link maxPool1d} to `3d` and {@link avgPool1d} to `3d`.
@@ -191,9 +191,11 @@ export type OutputSize = number | readonly (number | null)[];
 function outputSizes(what: string, x: Tensor, outputSize: OutputSize, axes: number): number[] {
   demandImages(what, x, axes);
   const list = Array.isArray(outputSize) ? outputSize : new Array<unknown>(axes).fill(outputSize);
-  if (list.length !== axes || list.some((n) => n !== null && !(Number.isInteger(n) && n >= 1))) {
+  if (
+    list.length !== axes || list.some((n) => n !== null && !(Number.isInteger(n) && n >= 1 && n <= mostAlong))
+  ) {
     throw new OptionError(
-      `${what}: outputSize is a whole number from 1, or ${axes} of them (null for the input's), not ${
+      `${what}: outputSize is a whole number from 1, or ${axes} of them (null for the input's), at most ${mostAlong}, not ${
         show(outputSize)
       }`,
     );

@@ -132,6 +132,9 @@ const idle: readonly Idle<InterpolateOptions>[] = [
   { option: "scaleFactor", when: ({ size }) => size !== undefined, because: "size is given" },
 ];
 
+/** The most places of an axis. */
+const mostPlaces = 2 ** 24;
+
 const axesOf: Readonly<Record<string, number>> = { linear: 1, bilinear: 2, bicubic: 2, trilinear: 3 };
 
 /**
@@ -174,6 +177,14 @@ export function interpolate(x: Tensor, options: InterpolateOptions = {}): Tensor
     );
   }
   const out = sizes.map((n, i) => size === undefined ? Math.floor(n * list[i]) : list[i]);
+  // The places and weights of an axis are worked out as lists.
+  if (out.some((n) => n > mostPlaces)) {
+    throw new ShapeError(
+      `interpolate: [${out.join(", ")}] has an axis of more than ${
+        mostPlaces.toLocaleString("en")
+      }; take smaller sizes`,
+    );
+  }
   if (out.includes(0)) {
     throw new OptionError(
       `interpolate: scaleFactor ${show(given)} leaves nothing of ${formatShape(x.shape)}`,

@@ -17,11 +17,18 @@ import { type Range, slice } from "./views.ts";
  */
 export type PerAxis = number | readonly number[];
 
+/** The most of anything along an axis: places are worked out as lists. */
+export const mostAlong = 2 ** 24;
+
 /** `value` for each of `axes`. @throws {OptionError} for what is none. */
 export function perAxis(value: PerAxis, axes: number, what: string, least: number): number[] {
-  const list = typeof value === "number" ? new Array<number>(axes).fill(value) : [...value];
-  if (list.length !== axes || list.some((n) => !Number.isInteger(n) || n < least)) {
-    throw new OptionError(`${what} is a whole number from ${least}, or ${axes} of them, not ${show(value)}`);
+  const list = Array.isArray(value)
+    ? [...value as readonly number[]]
+    : new Array<number>(axes).fill(value as number);
+  if (list.length !== axes || list.some((n) => !Number.isInteger(n) || n < least || n > mostAlong)) {
+    throw new OptionError(
+      `${what} is a whole number from ${least}, or ${axes} of them, at most ${mostAlong}, not ${show(value)}`,
+    );
   }
   return list;
 }

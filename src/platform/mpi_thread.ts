@@ -142,7 +142,7 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
     bits[0] = h << 16;
     return asFloat[0];
   };
-  /** The same with 16 bits a number on the wire, and sums in f32: two roundings, each of at most 2^-9 of a value. */
+  /** The same with 16 bits a number on the wire, and sums in f32: two roundings, each of at most 2^-8 of a value. */
   function* halfSum(offset: number, count: number): Wait {
     const u16 = abi.types.u16, most = Math.floor(scratch.length / 4 / size) * size;
     // The halves that are sent lie in the second quarter, those that come in the third, sums in the last.

@@ -71,7 +71,7 @@ export const loadOptions: OptionTable<LoadOptions> = {
   device: kinds.oneOf("cpu", "webgpu", "reference", "auto"),
   config: kinds.called("an object with values of config.json, in camelCase", kinds.object),
   dropout: kinds.number({ from: 0, below: 1 }),
-  distributed: kinds.called("distributed, after its init()", kinds.object),
+  distributed: kinds.like("the ranks: distributed, after await distributed.init()", "allReduce", "part"),
   onProgress: kinds.callback,
   onWarning: kinds.callback,
 };

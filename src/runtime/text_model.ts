@@ -211,6 +211,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
+   * @throws {FerrotypeError} when every token is excluded, or a number of the model is none.
    */
   stream(
     prompt: string | readonly number[],

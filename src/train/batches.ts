@@ -121,7 +121,7 @@ export function partSize(rows: number, { count }: BatchPart): number {
   throw new OptionError(
     `Trainer: a batch has ${
       counted(rows, "row")
-    }, expected a multiple of ${count}, the parts that it is cut into (one or more a rank)`,
+    } (batchSize), expected a multiple of ${count}, the parts that it is cut into (one or more a rank)`,
   );
 }
 

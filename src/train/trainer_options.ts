@@ -138,7 +138,10 @@ export interface TrainerOptions<B = Tensor> {
   parts?: number;
   /** 1: every rank remembers the optimizer's state of a part of the parameters; 2: and has the gradients of that part alone. Default 0. */
   zero?: 0 | 1 | 2;
-  /** What gradients are sent as: "bf16" takes half the time, and rounds each twice, by at most 2^-9 of it. Default "f32". */
+  /**
+   * What gradients are sent as: "bf16" takes half the time; each rank's numbers are rounded, and their sums, by at most 2^-8 of each.
+   * Default "f32".
+   */
   wire?: "f32" | "bf16";
   /** Notes what is done when, for {@link Trainer.traceEvents}. Default false. */
   trace?: boolean;
