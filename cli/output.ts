@@ -4,7 +4,7 @@
  * @module
  */
 import { nounOf } from "../src/core/show.ts";
-import { isTerminal, writeText } from "../src/platform/platform.ts";
+import { fileError, isTerminal, writeText } from "../src/platform/platform.ts";
 
 let write: typeof writeText = writeText;
 
@@ -27,9 +27,19 @@ export async function print(text: string): Promise<void> {
   await printPart(text.endsWith("\n") ? text : `${text}\n`);
 }
 
-/** Writes a result without ending the line. @throws {OutputClosed} when its reader is gone. */
+/**
+ * Writes a result without ending the line.
+ * @throws {OutputClosed} when its reader is gone.
+ * @throws {FerrotypeError} when it cannot be written: it may be a file on a full disk.
+ */
 export async function printPart(text: string): Promise<void> {
-  if (!await write("stdout", text)) throw new OutputClosed("standard output was closed");
+  let isTaken: boolean;
+  try {
+    isTaken = await write("stdout", text);
+  } catch (error) {
+    throw fileError("write", "standard output", error);
+  }
+  if (!isTaken) throw new OutputClosed("standard output was closed");
 }
 
 /** Writes one JSON object as the result. */

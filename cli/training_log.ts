@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { appendFile } from "node:fs/promises";
-import { exists, readTextFile, writeFileAtomic } from "../src/platform/platform.ts";
+import { appendText, exists, readTextFile, writeFileAtomic } from "../src/platform/platform.ts";
 
 /** A line of the log. */
 export interface LogEntry {
@@ -61,6 +60,6 @@ export class TrainingLog {
 
   /** Adds a line. */
   async add(entry: LogEntry): Promise<void> {
-    await appendFile(this.path, `${JSON.stringify(entry)}\n`);
+    await appendText(this.path, `${JSON.stringify(entry)}\n`);
   }
 }

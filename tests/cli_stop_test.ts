@@ -4,12 +4,24 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { saveSafetensors, zeros } from "../mod.ts";
+import { Records } from "../cli/sharing/records.ts";
+import { TrainingLog } from "../cli/training_log.ts";
+import { FerrotypeError, saveSafetensors, zeros } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { call, type Ended, ferrotype } from "./_command.ts";
 import { repository } from "./_data.ts";
@@ -235,6 +247,50 @@ describe("a disk that is full", () => {
         assertMatch(stderr, /^ferrotype: Cannot write .*: the disk is full\n$/);
         assertEquals(left(), before);
       } finally {
+        unmount();
+      }
+    }));
+
+  it("is told with the name of what was written, also where lines are added, and of standard output", (t) =>
+    inFolder(async (folder) => {
+      const disk = join(folder, "disk"), unmount = smallDisk(disk);
+      if (unmount === null) return t.skip("no file system can be mounted here");
+      const full = openSync(join(disk, "full"), "w");
+      try {
+        const form = { command: "batch", output: "results.jsonl", begins: '{"id":', key: "id" };
+        const records = new Records(disk, "one", form);
+        await records.open();
+        await records.add("a", { id: "a" });
+        const log = new TrainingLog(join(disk, "log.jsonl")), line = "x".repeat(1 << 13);
+        await log.add({ step: 1 });
+        assertThrows(() => {
+          for (;;) writeSync(full, new Uint8Array(1 << 12));
+        });
+        const reason = (path: string): string => `Cannot write ${path}: the disk is full`;
+        const [one, two] = await Promise.all([
+          assertRejects(() => records.add("b", { id: "b", line }), FerrotypeError),
+          assertRejects(() => log.add({ step: 2, eval_weights: line }), FerrotypeError),
+        ]);
+        assertEquals([one.message, two.message], [
+          reason(join(disk, "part-one.jsonl")),
+          reason(join(disk, "log.jsonl")),
+        ]);
+        // What was there before is there, and goes on when there is room.
+        truncateSync(join(disk, "full"));
+        await records.open();
+        await records.add("b", { id: "b" });
+        await records.refresh();
+        assertEquals([...records.lines.keys()], ["a", "b"]);
+        assertThrows(() => {
+          for (let at = 0;; at += 1 << 12) writeSync(full, new Uint8Array(1 << 12), 0, 1 << 12, at);
+        });
+        const runtime = "Deno" in globalThis ? ["run", "-A"] : [], to = openSync(join(disk, "out"), "w");
+        const args = [...runtime, join(repository, "cli", "main.ts"), "completions", "bash"];
+        const child = spawnSync(process.execPath, args, { stdio: ["ignore", to, "pipe"], encoding: "utf8" });
+        closeSync(to);
+        assertEquals([child.status, child.stderr], [1, `ferrotype: ${reason("standard output")}\n`]);
+      } finally {
+        closeSync(full);
         unmount();
       }
     }));

@@ -18,12 +18,14 @@ import { holdCollection } from "./_collection.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
-import { FormatError, OptionError } from "../src/core/errors.ts";
+import { FerrotypeError, FormatError, OptionError } from "../src/core/errors.ts";
 import type { FileSystem } from "../src/core/file_system.ts";
 import { Dropout, Embedding, Linear, Module } from "../src/nn/mod.ts";
 import {
   concat,
+  copyInto,
   crossEntropy,
+  full,
   manualSeed,
   mseLoss,
   ones,
@@ -339,6 +341,64 @@ describe("training", () => {
     const kept = await checkpoints.list();
     assert(kept.length > 0);
     for (const { loss } of kept) assert(Number.isFinite(loss));
+  });
+
+  it("names the step at which gradients are no numbers, with and without clipping", async () => {
+    for (const clip of [undefined, 1]) {
+      for (const fails of [1, 2, 4]) {
+        const model = new Linear(1, 1, { device });
+        let step = 0;
+        const trainer = new Trainer({
+          model,
+          loss: (x: Tensor) => mseLoss(model.forward(x), x.mul(3)),
+          data: {
+            tokensPerBatch: 2,
+            next: () => ++step < fails ? ones([2, 1], { device }) : tensor([[1], [NaN]], { device }),
+            getState: () => null,
+            setState: () => {},
+          },
+          optimizer: new AdamW(model.parameters(), { lr: 0.01 }),
+          steps: 9,
+          ...(clip === undefined ? {} : { clip }),
+        });
+        const { message } = await assertRejects(() => trainer.run(), FerrotypeError);
+        // The weights are not to blame, and not blamed.
+        assertMatch(
+          message,
+          new RegExp(
+            `the gradient of "(weight|bias)" .* has NaN at step ${fails}; nothing was changed; take a`,
+          ),
+        );
+      }
+    }
+  });
+
+  it("names the weight that is no number where a run begins with one, and so does evaluate", async () => {
+    for (const [round, value] of [NaN, Infinity, NaN].entries()) {
+      for (const clip of [undefined, 1]) {
+        const model = new TinyModel(device, 0),
+          name = ["head.bias", "head.weight", "embedding.weight"][round];
+        const weight = Object.fromEntries(model.namedParameters())[name];
+        // An infinity beside zeros: 0 · ∞ is NaN, and so is ∞ − ∞.
+        copyInto(full(weight.shape, value, { device }), weight.detach());
+        const place = `weight ${name} has ${value} at \\[0(, 0)?\\] of`;
+        const trainer = new Trainer({
+          model,
+          loss: (ids: Tensor) => model.loss(ids),
+          data: randomBatches(text, { batchSize: 2, blockSize: block, device }),
+          optimizer: new AdamW(model.parameters(), { lr: 0.01 }),
+          steps: 3,
+          ...(clip === undefined ? {} : { clip }),
+        });
+        const { message } = await assertRejects(() => trainer.run(), FerrotypeError);
+        assertMatch(message, new RegExp(`at step 1: ${place} .*; begin from weights that are finite$`));
+        const judged = await assertRejects(
+          () => evaluate(model, text.subarray(0, 40), { blockSize: block }),
+          FerrotypeError,
+        );
+        assertMatch(judged.message, new RegExp(`^evaluate: the loss is NaN: ${place}`));
+      }
+    }
   });
 
   it("refuses options that make no sense", () => {

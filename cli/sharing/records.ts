@@ -8,8 +8,9 @@
  *
  * @module
  */
-import { appendFile, truncate } from "node:fs/promises";
+import { truncate } from "node:fs/promises";
 import {
+  appendText,
   exists,
   joinPath,
   makeDir,
@@ -197,7 +198,7 @@ export class Records {
     const line = JSON.stringify(value);
     // Where there is a queue its other workers have to know of one that failed.
     const isFirst = await this.#elsewhere?.once(id, line) !== false;
-    if (isFirst && this.#failureOf(line) === null) await appendFile(this.#own, `${line}\n`);
+    if (isFirst && this.#failureOf(line) === null) await appendText(this.#own, `${line}\n`);
     this.#learn(id, line);
   }
 

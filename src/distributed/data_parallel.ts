@@ -8,11 +8,13 @@
  *
  * @module
  */
-import { FerrotypeError, OptionError } from "../core/errors.ts";
+import { type FerrotypeError, OptionError } from "../core/errors.ts";
 import { type GeneratorState, philox } from "../core/random.ts";
 import type { Module } from "../nn/mod.ts";
 import { add, mul, randomState, setRandomState, slice, sqrt, type Tensor, tensor } from "../ops/mod.ts";
-import { clipGradNorm, gradNorm, type Optimizer, type OptimizerState } from "../optim/mod.ts";
+import { clipAt } from "../optim/clip.ts";
+import { NotFiniteError } from "../optim/finite.ts";
+import { gradNorm, type Optimizer, type OptimizerState } from "../optim/mod.ts";
 import { addInto, keep, noGrad, readNow, tidy } from "../tensor/mod.ts";
 import type { Distributed } from "./distributed.ts";
 import { onAllRanks } from "../core/on_all_ranks.ts";
@@ -212,19 +214,18 @@ export class DataParallel<B> {
       ? lost.map((rank) => this.#distributed.describe(rank)).join(", ")
       : "the sum of all ranks";
     return onAllRanks(
-      new FerrotypeError(
-        `the loss is ${
-          lost.length ? Number(texts[lost[0]]) : all
-        } (${who}); take a lower learning rate, or clip gradients`,
+      new NotFiniteError(
+        `the loss is ${lost.length ? Number(texts[lost[0]]) : all} (${who})`,
+        "take a lower learning rate, or clip gradients",
       ),
     );
   }
 
   /** The norm of all gradients, which are scaled down to `clip` where one is given. */
-  norm(params: readonly Tensor[], clip: number | undefined): Tensor {
+  norm(params: readonly Tensor[], clip: number | undefined, step: number): Tensor {
     const { zero, parts, wire } = this.#options;
     if (!this.#messenger || zero !== 2 || parts !== undefined || wire === "bf16") {
-      return clip === undefined ? gradNorm(params) : clipGradNorm(params, clip);
+      return clip === undefined ? gradNorm(params) : clipAt(params, clip, step);
     }
     // Each has the gradients that it owns.
     const own = gradNorm(params), square = noGrad(() => mul(own, own).reshape([1]));

@@ -4,7 +4,7 @@
  * @module
  */
 import { demand, demandNoMore } from "../core/demand.ts";
-import { FerrotypeError, OptionError } from "../core/errors.ts";
+import { OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import { add, div, gt, le, max, min, mul, neg, select, sqrt } from "../expr/build.ts";
 import { type ComputeType, type Expr, input, type Program, scalar } from "../expr/nodes.ts";
@@ -18,6 +18,7 @@ import {
   callParameter,
   firstNotFinite,
   greatest,
+  NotFiniteError,
   part,
   rememberFinite,
 } from "./finite.ts";
@@ -95,6 +96,12 @@ export function gradNorm(parameters: Iterable<Tensor>): Tensor {
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
   demandNoMore(arguments, 2, "clipGradNorm");
   if (!(maxNorm > 0)) throw new OptionError(`clipGradNorm: maxNorm is a number above 0, not ${maxNorm}`);
+  return clipAt(parameters, maxNorm, null);
+}
+
+/** {@link clipGradNorm} within a run: its errors name the `step`, counted from 1; null: there is none. */
+export function clipAt(parameters: Iterable<Tensor>, maxNorm: number, step: number | null): Tensor {
+  const when = step === null ? "" : ` at step ${step}`;
   const learning = withGradients("clipGradNorm", parameters), grads = learning.map(({ p }) => p.grad!);
   if (!grads.length) return zeros([]);
   return tidy(() => {
@@ -102,15 +109,15 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
     if (isSeen && !Number.isFinite(readNow(norm)![0])) {
       const found = firstNotFinite(grads);
       if (!found) {
-        throw new FerrotypeError(
-          `clipGradNorm: the norm of the gradients is beyond ${norm.dtype}; ${adviceToClip}`,
+        throw new NotFiniteError(
+          `clipGradNorm: the norm of the gradients is beyond ${norm.dtype}${when}`,
+          adviceToClip,
         );
       }
       const { p, place } = learning[found.place];
-      throw new FerrotypeError(
-        `clipGradNorm: the gradient of ${
-          callParameter(p, place)
-        } has ${found.has}; nothing was changed; ${adviceToClip}`,
+      throw new NotFiniteError(
+        `clipGradNorm: the gradient of ${callParameter(p, place)} has ${found.has}${when}`,
+        `nothing was changed; ${adviceToClip}`,
       );
     }
     const scale = empty([], { dtype: norm.dtype, device: norm.device });

@@ -95,6 +95,18 @@ export const adviceToClip = "take a lower learning rate; detectAnomaly names the
 const advice =
   "take a lower learning rate or clip gradients; detectAnomaly names the operation that makes NaN";
 
+/** Numbers of training that are none: what was found, and what may help. */
+export class NotFiniteError extends FerrotypeError {
+  /** What was found, without the advice. */
+  readonly found: string;
+
+  /** An error of two parts. */
+  constructor(found: string, advice: string) {
+    super(`${found}; ${advice}`);
+    this.found = found;
+  }
+}
+
 /** Parameters of one device that are watched, and the steps noted down for them there. */
 interface Watched {
   readonly params: readonly Tensor[];
@@ -148,11 +160,11 @@ export class FiniteGradients {
       const found = firstNotFinite(grads, this.#watch(params, grads[0], wide(grads)).sizes);
       if (!found) continue;
       const place = open[found.place];
-      throw new FerrotypeError(
+      throw new NotFiniteError(
         `${this.#name}: the gradient of ${
           callParameter(params[place], place)
-        } has ${found.has} at step ${step()}; ` +
-          `nothing was changed; ${advice}`,
+        } has ${found.has} at step ${step()}`,
+        `nothing was changed; ${advice}`,
       );
     }
   }

@@ -20,6 +20,7 @@ export {
   type DirectoryEntry,
   directoryOf,
   exists,
+  fileError,
   type FileStatus,
   isDirectory,
   joinPath,
@@ -35,6 +36,7 @@ export {
 } from "./files.ts";
 export { currentPath } from "./commit.ts";
 export {
+  appendText,
   type FileContent,
   type FileSink,
   type FileToWrite,

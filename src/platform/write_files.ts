@@ -116,6 +116,23 @@ async function stage(target: WriteTarget, content: FileContent): Promise<string>
   }
 }
 
+/** Adds text to the end of a file, which is made where there is none. What a full disk took of it stays. */
+export async function appendText(path: string | URL, text: string): Promise<void> {
+  const name = pathOf(path);
+  try {
+    const handle = await fileSystem().promises.open(name, "a"), bytes = new TextEncoder().encode(text);
+    try {
+      for (let done = 0; done < bytes.length;) {
+        done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+      }
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw fileError("write", name, error);
+  }
+}
+
 /**
  * Writes a file so that others see the old one or the whole new one, even after a crash. When `content` fails, an
  * older file at `path` stays as it was, and the failure is thrown on. A symbolic link is followed, mode and owner stay

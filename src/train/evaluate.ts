@@ -9,7 +9,7 @@
  */
 import { demandNoMore } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
-import { OptionError, throwIfAborted } from "../core/errors.ts";
+import { FerrotypeError, OptionError, throwIfAborted } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { counted } from "../core/show.ts";
@@ -112,6 +112,7 @@ function plan(count: number, blockSize: number, stride: number): Window[] {
  * Loss, perplexity and bits per byte of `model` on a text given as ids.
  * @throws {OptionError} for fewer than two ids, or a stride outside 1 to blockSize.
  * @throws {CancelledError} by `signal`.
+ * @throws {FerrotypeError} for a loss that is NaN, naming the weight that is no number where there is one.
  * @throws {DTypeError} for a dtype of which keys and values are not kept.
  * @category Training
  */
@@ -152,6 +153,7 @@ export async function evaluate(
       const loss = noGrad(() => tidy(() => lossOf(model, ids, batch, length, cacheDType)));
       sum += await loss.item();
       loss.dispose();
+      if (Number.isNaN(sum)) throw await noLoss(model);
       onProgress?.({ done: at + batch.length, total: all.length });
     }
     return sum;
@@ -160,6 +162,16 @@ export async function evaluate(
   const result: Evaluation = { loss, perplexity: Math.exp(loss), tokens };
   if (bytes !== undefined) result.bitsPerByte = sum / Math.LN2 / bytes;
   return result;
+}
+
+/** Why a loss is NaN. */
+async function noLoss(model: LogitsModel): Promise<FerrotypeError> {
+  const { flawIn } = await import("../nn/flaw.ts"), flaw = await flawIn(model.namedParameters());
+  return new FerrotypeError(
+    `evaluate: the loss is NaN: ${
+      flaw ?? "its weights are finite, so numbers on the way grew too large; load it in f32 or bf16"
+    }`,
+  );
 }
 
 /** The sum of the losses of the targets that count. */

@@ -33,7 +33,7 @@ export class RankedStep<B> extends TrainingStep<B> {
   }
 
   protected override norm(): Tensor {
-    return this.#parallel.norm(this.parameters, this.parts.clip);
+    return this.#parallel.norm(this.parameters, this.parts.clip, this.parts.step());
   }
 
   protected override update(): void {

@@ -9,7 +9,8 @@
 import { demandNoMore } from "../core/demand.ts";
 import type { BatchPart } from "../distributed/data_parallel.ts";
 import { add, full, mul, type Tensor } from "../ops/mod.ts";
-import { clipGradNorm, gradNorm, type Optimizer } from "../optim/mod.ts";
+import { clipAt } from "../optim/clip.ts";
+import { gradNorm, type Optimizer } from "../optim/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 import { type DataSource, nextPart } from "./batches.ts";
 
@@ -41,6 +42,8 @@ export interface StepParts<B> {
   readonly optimizer: Optimizer;
   /** Batches to a step. */
   readonly gradAccum: number;
+  /** The number of the step to take, from 1. */
+  readonly step: () => number;
   /** The largest norm; undefined: any. */
   readonly clip: number | undefined;
   /** Computes in 16 bits, or with what blocks hold; null: in f32 with the weights. */
@@ -127,7 +130,7 @@ export class TrainingStep<B> {
   /** The norm of all gradients, which are scaled down where it is too large. */
   protected norm(): Tensor {
     const { clip } = this.parts;
-    return clip === undefined ? gradNorm(this.parameters) : clipGradNorm(this.parameters, clip);
+    return clip === undefined ? gradNorm(this.parameters) : clipAt(this.parameters, clip, this.parts.step());
   }
 
   /** Steps the parameters. */

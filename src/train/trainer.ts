@@ -8,11 +8,13 @@
  */
 import { demandFunction, demandNoMore } from "../core/demand.ts";
 import { FerrotypeError, OptionError } from "../core/errors.ts";
+import { isOnAllRanks, onAllRanks } from "../core/on_all_ranks.ts";
 import { checkOptions } from "../core/options.ts";
 import { counted } from "../core/show.ts";
 import type { DataParallel } from "../distributed/data_parallel.ts";
 import type { TraceEvent } from "../distributed/timeline.ts";
 import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
+import { NotFiniteError } from "../optim/finite.ts";
 import type { Optimizer, OptimizerState } from "../optim/mod.ts";
 import { noGrad, tidy, watchPeak } from "../tensor/mod.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
@@ -50,6 +52,9 @@ function rowsOfNext(data: DataSource<unknown>, batches: number): number {
     "Trainer: microBatch is for batches with rows: tensors, and what exampleBatches and preferenceBatches give",
   );
 }
+
+/** The loss of a step that was taken. */
+class LossError extends NotFiniteError {}
 
 /** Steps whose memory is watched: the optimizer's state is made in the first, and is there from then on. */
 const watchedSteps = 3;
@@ -120,6 +125,7 @@ export class Trainer<B = Tensor> {
       loss: this.#loss,
       data,
       pieces: () => this.#pieces,
+      step: () => this.#step + 1,
       optimizer,
       gradAccum,
       clip,
@@ -247,13 +253,33 @@ export class Trainer<B = Tensor> {
    */
   async run(): Promise<TrainingResult> {
     demandNoMore(arguments, 0, "run");
+    const first = this.#step;
     try {
       return await this.#run();
+    } catch (error) {
+      throw await this.#explained(error, first);
     } finally {
       this.#lastLoss?.dispose();
       this.#lastLoss = null;
       this.#precision?.dispose();
     }
+  }
+
+  /**
+   * `error`, and where the numbers of the first step after step `first` are none, the weight behind them. Later the run may have
+   * made it what it is, as it has on a device that answers late.
+   */
+  async #explained(error: unknown, first: number): Promise<unknown> {
+    const { model } = this.#options, answers = model.parameters()[0]?.backend.mapped !== undefined;
+    // A loss is looked at after its step, which then changed nothing, or it would have failed.
+    const isFirst = this.#step - first <= (error instanceof LossError ? 1 : 0);
+    if (!(error instanceof NotFiniteError) || !answers || !isFirst) return error;
+    const { flawIn } = await import("../nn/flaw.ts"), flaw = await flawIn(model.namedParameters());
+    if (flaw === null) return error;
+    const more = new FerrotypeError(`${error.found}: ${flaw}; begin from weights that are finite`, {
+      cause: error,
+    });
+    return isOnAllRanks(error) ? onAllRanks(more) : more;
   }
 
   async #run(): Promise<TrainingResult> {
@@ -404,8 +430,9 @@ export class Trainer<B = Tensor> {
   async #finiteLoss(): Promise<number> {
     const loss = await this.#lastLoss!.item();
     if (Number.isFinite(loss)) return loss;
-    throw new FerrotypeError(
-      `the loss is ${loss} at step ${this.#step}; take a lower learning rate, or clip gradients${
+    throw new LossError(
+      `the loss is ${loss} at step ${this.#step}`,
+      `take a lower learning rate, or clip gradients${
         this.#precision?.scale == null ? "" : ', or take precision "bf16", which reaches further than f16'
       }`,
     );

@@ -90,6 +90,7 @@ export class RealRace {
       const stepping = new TrainingStep<Tensor>({
         ...{ optimizer, data, gradAccum: 1, clip: undefined, precision: null },
         pieces: () => 1,
+        step: () => this.#step,
         loss: (batch) => model.loss(batch),
       });
       return { name, model, optimizer, stepping, path: [], loss: 0 };
