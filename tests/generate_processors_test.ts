@@ -90,6 +90,9 @@ describe("lengths", () => {
     assertEquals(processed(forceAt(2, [1]), [7, 7], [5]), [7, 7]);
     // Two tokens beyond the third: |−4| · (1.5² − 1) = 5, |2| · 1.25 = 2.5.
     const decay = exponentialDecay(3, 1.5, 1, [0, 1]);
+    const excluded = Float32Array.of(out, 2);
+    decay([0, 0, 0, 0, 0], excluded);
+    assertEquals([...excluded], [out, 3], "what is excluded stays so");
     assertNear(processed(decay, [-4, 2, 1], new Array(6).fill(9)), [1, 4.5, 1], 1e-6, "decay");
     assertEquals(processed(decay, [-4, 2, 1], new Array(4).fill(9)), [-4, 2, 1]);
   });
