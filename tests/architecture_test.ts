@@ -136,6 +136,39 @@ describe("the house", () => {
     none(broken);
   });
 
+  it("has what pages take in place of a file give what that file gives", () => {
+    const { browser } = JSON.parse(readFileSync(join(repository, "package.json"), "utf8")) as {
+      browser: Record<string, string>;
+    };
+    const broken: string[] = [], inPages = ["mod.ts"];
+    for (const file of inPages) {
+      for (const found of importsOf(file)) {
+        const target = targetOf(found);
+        if (found.kind === "type" || target === null) continue;
+        const taken = (browser[`./${target}`] ?? target).replace(/^\.\//, "");
+        if (!inPages.includes(taken)) inPages.push(taken);
+      }
+    }
+    for (const file of inPages) {
+      const text = withoutComments(readFileSync(join(repository, file), "utf8"));
+      for (
+        const [, names, specifier] of text.matchAll(/(?:import|export)\s*\{([^}]*)\}\s*from\s*"([^"\n]+)"/g)
+      ) {
+        const target = targetOf({ file, line: 0, specifier, kind: "static" }), other = browser[`./${target}`];
+        if (other === undefined) continue;
+        const given = readFileSync(join(repository, other), "utf8");
+        for (const name of names.split(",").map((one) => one.trim().split(/\s+as\s+/)[0])) {
+          if (name === "" || name.startsWith("type ")) continue;
+          const isGiven = new RegExp(
+            `export (?:async )?(?:function|const|class|let) ${name}\\b|export \\{[^}]*\\b${name}\\b`,
+          ).test(given);
+          if (!isGiven) broken.push(`${file}: ${name} of ${target} is not in ${other}`);
+        }
+      }
+    }
+    none(broken);
+  });
+
   it("goes in no circle", () => {
     none(circlesOf(files).map((circle) => circle.join(" → ")));
   });

@@ -23,3 +23,9 @@ export async function writeFileAtomic(_path: string | URL, _content: unknown): P
 export async function writeFiles(_folder: string | URL, _files: unknown): Promise<void> {
   fileSystem();
 }
+
+/** See `write_files.ts`. */
+// deno-lint-ignore require-await -- what fails is the promise
+export async function appendText(_path: string | URL, _text: string): Promise<void> {
+  fileSystem();
+}
