@@ -22,6 +22,9 @@ export const noSlurm: string | false = missing !== undefined
   ? false
   : "Slurm's daemons are started as root";
 
+/** Ten a second: it has about a minute. */
+const mostLooks = 600;
+
 /** One that runs. */
 export interface Slurm {
   /** What its commands need in the environment. */
@@ -38,7 +41,7 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Starts one. @throws {Error} with what the daemons say, where one ends. */
+/** Starts one. @throws {Error} with what the daemons say, where one ends or is not ready after a minute. */
 export async function startSlurm(): Promise<Slurm> {
   const folder = mkdtempSync(join(tmpdir(), "slurm-")), at = (name: string): string => join(folder, name);
   const daemons: ChildProcess[] = [], said: string[] = [];
@@ -97,8 +100,9 @@ export async function startSlurm(): Promise<Slurm> {
   const env = { SLURM_CONF: at("slurm.conf") };
   const isEnded = (): boolean => daemons.some(({ exitCode }) => exitCode !== null);
   const wait = async (isThere: () => boolean, what: string): Promise<void> => {
-    await until(() => isEnded() || isThere(), what, 100);
-    if (!isEnded()) return;
+    let looks = 0, isReady = false;
+    await until(() => isEnded() || (isReady = isThere()) || ++looks === mostLooks, what, 100);
+    if (isReady) return;
     await stop();
     throw new Error(`${what}: ${said.join("").slice(-2000)}`);
   };
