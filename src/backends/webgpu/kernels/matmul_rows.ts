@@ -9,7 +9,7 @@
  */
 import { convert, load, store } from "../wgsl/elements.ts";
 import type { RowProgram } from "../../../expr/row_program.ts";
-import type { Epilogue, View } from "../../contract.ts";
+import type { Kernels, View } from "../../contract.ts";
 import { floatBits, type Gpu, param } from "../gpu.ts";
 import { programCode, scalarParams } from "../wgsl/program.ts";
 import { RowBody } from "../wgsl/row_body.ts";
@@ -22,16 +22,7 @@ import { liesInFours, prologueBytes, strips } from "./matmul_strips.ts";
 const mostRows = 4;
 
 /** What `matmulRows` is asked for. */
-type Call = [
-  program: RowProgram,
-  inputs: readonly View[],
-  scalars: readonly number[],
-  indices: readonly View[],
-  outputs: readonly View[],
-  b: View,
-  out: View,
-  epilogue?: Epilogue,
-];
+type Call = Parameters<NonNullable<Kernels["matmulRows"]>>;
 
 /** The call as a product, whose left operand stands for what the program makes. */
 function productOf(gpu: Gpu, [{ picks }, inputs, , indices, outputs, b, out, epilogue]: Call): Product {
