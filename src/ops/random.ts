@@ -38,6 +38,11 @@ const finite = number();
 
 const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
 
+const stateOfGenerator = {
+  get: (): GeneratorState => generator.getState(),
+  set: (state: GeneratorState): void => generator.setState(state),
+};
+
 /**
  * Seeds the process's random numbers: the same seed gives the same tensors and samples from here on.
  *
@@ -124,7 +129,7 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
       // Nothing is drawn for what there is no memory for.
       const out = empty([...shape], "f32", backend, kind);
       const [seed, offset] = options.seed === undefined
-        ? drawn(() => perRun(2, () => draw(generator)))
+        ? drawn(() => perRun(2, () => draw(generator), stateOfGenerator))
         : draw(new Generator(fixed(options.seed)));
       if (size) fillRandom(backend, kind, seed, offset, out);
       return toDType(out, dtype);
@@ -225,7 +230,7 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
       if (!isRepeated) run.values = draw();
       const values = fromNumbers(run.values, dtype);
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    });
+    }, stateOfGenerator);
   }
   return finish(out, requiresGrad);
 }
