@@ -11,11 +11,11 @@ import { fillRandom } from "../backends/kernels/random.ts";
 import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { number, seed as aSeed } from "../core/kinds.ts";
-import { fixed, isNumber } from "../core/number.ts";
+import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { checkOption, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
-import { activeCapture, backendOf, fromNumbers, perRun, tidy } from "../tensor/mod.ts";
+import { activeCapture, backendOf, fromNumbers, perRun, refuseCapture, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
 import { checkShape, finish, fromValues, generated, type TensorOptions, tensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
@@ -43,6 +43,9 @@ const stateOfGenerator = {
   set: (state: GeneratorState): void => generator.setState(state),
 };
 
+/** A number of the run, when there is one. */
+const now = (x: number): number => isDynamic(x) ? Number(x) : x;
+
 /**
  * Seeds the process's random numbers: the same seed gives the same tensors and samples from here on.
  *
@@ -51,7 +54,10 @@ const stateOfGenerator = {
  */
 export function manualSeed(seed: number): void {
   demandNoMore(arguments, 1, "manualSeed");
-  toldAs("manualSeed", ["Generator"], () => generator.seed(seed));
+  const set = (): void => toldAs("manualSeed", ["Generator"], () => generator.seed(now(seed)));
+  const capture = activeCapture();
+  if (capture) capture.effect(generator, stateOfGenerator, set);
+  else set();
 }
 
 /**
@@ -61,6 +67,7 @@ export function manualSeed(seed: number): void {
  */
 export function randomState(): GeneratorState {
   demandNoMore(arguments, 0, "randomState");
+  refuseCapture("randomState", "where random numbers stand differs from run to run; ask for it outside");
   return generator.getState();
 }
 
@@ -72,7 +79,20 @@ export function randomState(): GeneratorState {
  */
 export function setRandomState(state: GeneratorState): void {
   demandNoMore(arguments, 1, "setRandomState");
-  toldAs("setRandomState", ["Generator"], () => generator.setState(state));
+  const set = (): void => toldAs("setRandomState", ["Generator"], () => generator.setState(state));
+  const capture = activeCapture();
+  if (!capture) return set();
+  const { seed, offset } = state ?? {} as GeneratorState;
+  capture.effect(
+    generator,
+    stateOfGenerator,
+    () =>
+      toldAs(
+        "setRandomState",
+        ["Generator"],
+        () => generator.setState({ seed: now(seed), offset: now(offset) }),
+      ),
+  );
 }
 
 /**

@@ -22,7 +22,7 @@ import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
 import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { Tracer } from "./tracer.ts";
-import { type Leaf, leavesOf, mapTree } from "./tree.ts";
+import { demandSteady, type Leaf, leavesOf, mapTree } from "./tree.ts";
 import type { Value } from "./value.ts";
 
 /** How many programs of one function are kept. */
@@ -193,7 +193,8 @@ class CompiledFunction {
     // Within another capture it is part of that program; and who watches wants to see every operation.
     if (activeCapture() || activeWatcher()) return this.#f(...args);
     const leaves: Leaf[] = [], shape: string[] = [];
-    leavesOf(args, leaves, shape);
+    leavesOf(args, leaves, shape, "compile: an argument");
+    demandSteady(leaves);
     const entry = this.#entryFor(args, shape.join(""), leaves), { trace } = entry;
     const leads = isRecording() ? entry.leads : [], isLed = leads.some(({ to }) => to.length > 0);
     // A gradient from outside computes the function again: what may be done only once goes on the tape as it is.
@@ -210,7 +211,8 @@ class CompiledFunction {
 
   plan(args: unknown[]): string {
     const leaves: Leaf[] = [], shape: string[] = [];
-    leavesOf(args, leaves, shape);
+    leavesOf(args, leaves, shape, "compile: an argument");
+    demandSteady(leaves);
     return planText(this.#entryFor(args, shape.join(""), leaves).program);
   }
 
@@ -231,7 +233,7 @@ class CompiledFunction {
       }
       if (!fits(entry.form, shape, leaves, recording)) continue;
       if (!entry.trace.gradients.every((one) => gradientFits(one, leaves))) continue;
-      if (!entry.trace.guards.every(({ read, was }) => read() === was)) continue;
+      if (!entry.trace.guards.every(({ read, was }) => Object.is(read(), was))) continue;
       if (!this.#overlapFits(entry, leaves) || !this.#numbersFit(entry, args, leaves)) continue;
       if (i !== this.#entries.length - 1) this.#entries.push(...this.#entries.splice(i, 1));
       return entry;
@@ -474,7 +476,7 @@ function versionOf({ source }: Value): number {
 /** @throws {CaptureError} where a function computed again would not compute the same. */
 function demandUnchanged({ captured, guards }: Trace, versions: readonly number[]): void {
   const changed = captured.find((value, i) => versionOf(value) !== versions[i]);
-  if (!changed && guards.every(({ read, was }) => read() === was)) return;
+  if (!changed && guards.every(({ read, was }) => Object.is(read(), was))) return;
   const what = changed
     ? `a tensor that ${(changed.source as { storage: Storage }).storage.madeBy} made`
     : "the form of something (a module's mode, an exchanged parameter)";

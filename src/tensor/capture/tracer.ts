@@ -10,7 +10,7 @@
 import type { Backend, DeviceBuffer, View } from "../../backends/contract.ts";
 import { type Arguments, type Operation, withViews } from "../../backends/operations.ts";
 import { CaptureError } from "../../core/errors.ts";
-import { DynamicNumber } from "../../core/number.ts";
+import { DynamicNumber, isDynamic } from "../../core/number.ts";
 import { watchDraws } from "../../core/random.ts";
 import { formatShape } from "../../core/shape.ts";
 import { counted } from "../../core/show.ts";
@@ -125,6 +125,14 @@ export class Tracer implements Capture, Notebook {
     if (!state) this.#isRepeatable = false;
     this.#happens(() => numbers().forEach((x, i) => places[i].current = Number(x)), state);
     return places as unknown as number[];
+  }
+
+  /** An object that is neither list nor plain is known by what it is: what is exchanged in it is noticed. */
+  #watchProperties(leaf: Leaf): void {
+    if (typeof leaf !== "object" || leaf === null) return;
+    for (const [name, { value: was }] of Object.entries(Object.getOwnPropertyDescriptors(leaf))) {
+      if (was !== undefined) this.#guards.push({ read: () => (leaf as Record<string, unknown>)[name], was });
+    }
   }
 
   #happens(happen: () => void, state: HostState | null = null): void {
@@ -243,6 +251,7 @@ export class Tracer implements Capture, Notebook {
           return handle;
         }
         handles.push(null);
+        this.#watchProperties(leaf);
         if (typeof leaf !== "number") return leaf;
         this.#numberArguments.push(index);
         const number = this.#number(leaf, () => this.#fixed.add(index));
@@ -279,7 +288,10 @@ export class Tracer implements Capture, Notebook {
   #finish(given: unknown, handles: readonly (TensorBase | null)[]): Trace {
     const returned = new Set<TensorBase>();
     const result = mapTree(given, (leaf) => {
-      if (!(leaf instanceof TensorBase)) return leaf;
+      if (!(leaf instanceof TensorBase)) {
+        demandResult(leaf);
+        return leaf;
+      }
       returned.add(leaf);
       return this.#result(leaf);
     });
@@ -417,6 +429,33 @@ export class Tracer implements Capture, Notebook {
     }
     return value;
   }
+}
+
+/** @throws {CaptureError} for a result that would be made while the function is traced and never again. */
+function demandResult(leaf: Leaf): void {
+  if (typeof leaf !== "object" || leaf === null || isDynamic(leaf)) return;
+  const { next, then } = leaf as Record<string, unknown>;
+  if (typeof next === "function" || typeof then === "function") {
+    throw new CaptureError(
+      `compile: the function gives ${
+        typeof next === "function" ? "an iterator" : "a promise"
+      }, which goes on when it has ended: give all results in lists and plain objects`,
+    );
+  }
+  const held = Object.values(leaf).find((item) =>
+    item instanceof TensorBase && (item.isDisposed || item.storage.backend instanceof TraceBackend)
+  );
+  if (held) {
+    throw new CaptureError(
+      `compile: the function gives ${
+        nameOf(leaf)
+      } that holds a tensor it made: give tensors in lists and plain objects`,
+    );
+  }
+}
+
+function nameOf(leaf: object): string {
+  return leaf.constructor?.name ? `a ${leaf.constructor.name}` : "an object";
 }
 
 const argumentNode = "argument ";
