@@ -12,8 +12,9 @@ import { gradients, variable } from "../backward.ts";
 import { TensorBase } from "../base.ts";
 import { defaultDevice } from "../device.ts";
 import type { Storage } from "../storage.ts";
-import { activeWatcher, isRecording, record, withRecording } from "../tape.ts";
-import { activeCapture } from "./gate.ts";
+import { tidy } from "../lifetime.ts";
+import { activeWatcher, isRecording, record, type TapeNode, withRecording } from "../tape.ts";
+import { activeCapture, type HostState } from "./gate.ts";
 import { describeTrace } from "./describe.ts";
 import { type Evidence, handedOn } from "./handed_on.ts";
 import { planText } from "./plan.ts";
@@ -21,7 +22,8 @@ import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
 import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { Tracer } from "./tracer.ts";
-import { type Leaf, leavesOf, mapTree } from "./tree.ts";
+import { demandSteady, type Leaf, leavesOf, mapTree } from "./tree.ts";
+import type { Value } from "./value.ts";
 
 /** How many programs of one function are kept. */
 const mostPrograms = 8;
@@ -94,6 +96,8 @@ interface Entry {
   readonly form: Form;
   readonly trace: Trace;
   readonly program: Program;
+  /** Results that gradients go through. */
+  readonly leads: readonly Lead[];
   replay: Replay | null;
   readonly storages: ReadonlyMap<Storage, boolean>;
   /** Places of arguments that share memory with a captured tensor. */
@@ -189,17 +193,26 @@ class CompiledFunction {
     // Within another capture it is part of that program; and who watches wants to see every operation.
     if (activeCapture() || activeWatcher()) return this.#f(...args);
     const leaves: Leaf[] = [], shape: string[] = [];
-    leavesOf(args, leaves, shape);
-    const entry = this.#entryFor(args, shape.join(""), leaves);
+    leavesOf(args, leaves, shape, "compile: an argument");
+    demandSteady(leaves);
+    const entry = this.#entryFor(args, shape.join(""), leaves), { trace } = entry;
+    const leads = isRecording() ? entry.leads : [], isLed = leads.some(({ to }) => to.length > 0);
+    // A gradient from outside computes the function again: what may be done only once goes on the tape as it is.
+    if (isLed && !trace.isRepeatable) return tidy(() => this.#f(...args));
+    const states = isLed ? statesOf(trace) : [], before = states.map((state) => state.get());
     entry.replay ??= new Replay(entry.program);
     const result = entry.replay.run(leaves);
-    for (const place of entry.trace.disposed) (leaves[place] as TensorBase).dispose();
-    return this.#onTape(entry, args, leaves, result);
+    for (const place of trace.disposed) (leaves[place] as TensorBase).dispose();
+    if (leads.length) {
+      this.#onTape(entry, args, leaves, result, leads, (f) => withStates(states, before, f));
+    }
+    return result;
   }
 
   plan(args: unknown[]): string {
     const leaves: Leaf[] = [], shape: string[] = [];
-    leavesOf(args, leaves, shape);
+    leavesOf(args, leaves, shape, "compile: an argument");
+    demandSteady(leaves);
     return planText(this.#entryFor(args, shape.join(""), leaves).program);
   }
 
@@ -220,7 +233,7 @@ class CompiledFunction {
       }
       if (!fits(entry.form, shape, leaves, recording)) continue;
       if (!entry.trace.gradients.every((one) => gradientFits(one, leaves))) continue;
-      if (!entry.trace.guards.every(({ read, was }) => read() === was)) continue;
+      if (!entry.trace.guards.every(({ read, was }) => Object.is(read(), was))) continue;
       if (!this.#overlapFits(entry, leaves) || !this.#numbersFit(entry, args, leaves)) continue;
       if (i !== this.#entries.length - 1) this.#entries.push(...this.#entries.splice(i, 1));
       return entry;
@@ -323,6 +336,7 @@ class CompiledFunction {
       form,
       trace,
       program,
+      leads: leadsOf(trace),
       replay: null,
       storages,
       overlaps,
@@ -344,35 +358,45 @@ class CompiledFunction {
     return entry;
   }
 
-  /** Puts results on the tape that depend on what wants gradients. */
-  #onTape({ trace }: Entry, args: unknown[], leaves: readonly Leaf[], result: unknown): unknown {
-    if (!isRecording()) return result;
+  /** Puts results on the tape that depend on what wants gradients; `asThen` has states of JavaScript as they were. */
+  #onTape(
+    { trace }: Entry,
+    args: unknown[],
+    leaves: readonly Leaf[],
+    result: unknown,
+    leads: readonly Lead[],
+    asThen: <T>(f: () => T) => T,
+  ): void {
     const made: TensorBase[] = [];
     mapTree(result, (leaf) => {
       if (leaf instanceof TensorBase) made.push(leaf);
       return leaf;
     });
-    let at = 0;
-    mapTree(trace.result, (leaf) => {
-      if (!(leaf instanceof ResultTensor)) return leaf;
-      const { gradientTo, gradientToOutside } = leaf, place = at++;
-      if (!gradientTo.length && !gradientToOutside.length) return leaf;
-      const inputs = gradientTo.map((i) => leaves[i] as TensorBase);
-      const outside = gradientToOutside.map((node) => ({ node }) as TensorBase);
-      record("compile", made[place], [...inputs, ...outside], inputs, {
-        backward: (g, _, needs) => {
+    // What the function is given again: lists and objects may change, and tensors may be disposed.
+    const tree = mapTree(args, (leaf) => leaf instanceof TensorBase ? place : leaf),
+      given = leaves.filter((leaf) => leaf instanceof TensorBase),
+      versions = trace.captured.map(versionOf);
+    for (const { at, to, outside } of leads) {
+      const inputs = to.map((i) => leaves[i] as TensorBase),
+        others = outside.map((node) => ({ node }) as TensorBase);
+      record("compile", made[at], [...inputs, ...others], given, {
+        backward: (g, saved, needs) => {
           if (needs.slice(inputs.length).includes(true)) {
             throw new CaptureError(
               "a gradient was asked for through the result of a compiled function, to a tensor that the function closes " +
                 "over: call backward inside of the function, or pass the tensor as an argument",
             );
           }
-          return [...this.#gradients(args, gradientTo, place, g), ...outside.map(() => null)];
+          const found = asThen(() => {
+            demandUnchanged(trace, versions);
+            let next = 0;
+            const again = mapTree(tree, (leaf) => leaf === place ? saved[next++] : leaf);
+            return this.#gradients(again as unknown[], to, at, g);
+          });
+          return [...found, ...others.map(() => null)];
         },
       });
-      return leaf;
-    });
-    return result;
+    }
   }
 
   /** Gradients of result number `place` by arguments, from that of the result: the function again, and back. */
@@ -404,6 +428,62 @@ class CompiledFunction {
     }
     return back.call([g, args]) as (TensorBase | null)[];
   }
+}
+
+/** A result that gradients go through: its place among the results, to which arguments, and what on the tape outside. */
+interface Lead {
+  readonly at: number;
+  readonly to: readonly number[];
+  readonly outside: readonly TapeNode[];
+}
+
+/** Stands for a tensor in a tree of arguments. */
+const place = Symbol("tensor");
+
+function leadsOf(trace: Trace): Lead[] {
+  const found: Lead[] = [];
+  let at = 0;
+  mapTree(trace.result, (leaf) => {
+    if (!(leaf instanceof ResultTensor)) return leaf;
+    const { gradientTo: to, gradientToOutside: outside } = leaf;
+    if (to.length || outside.length) found.push({ at, to, outside });
+    at++;
+    return leaf;
+  });
+  return found;
+}
+
+/** What a run changes in JavaScript. */
+function statesOf({ host }: Trace): HostState[] {
+  return [...new Set(host.flatMap(({ state }) => state ?? []))];
+}
+
+/** Runs `f` with `states` as they were. */
+function withStates<T>(states: readonly HostState[], were: readonly unknown[], f: () => T): T {
+  const now = states.map((state) => state.get());
+  states.forEach((state, i) => state.set(were[i]));
+  try {
+    return f();
+  } finally {
+    states.forEach((state, i) => state.set(now[i]));
+  }
+}
+
+function versionOf({ source }: Value): number {
+  return (source as { storage: Storage }).storage.version;
+}
+
+/** @throws {CaptureError} where a function computed again would not compute the same. */
+function demandUnchanged({ captured, guards }: Trace, versions: readonly number[]): void {
+  const changed = captured.find((value, i) => versionOf(value) !== versions[i]);
+  if (!changed && guards.every(({ read, was }) => Object.is(read(), was))) return;
+  const what = changed
+    ? `a tensor that ${(changed.source as { storage: Storage }).storage.madeBy} made`
+    : "the form of something (a module's mode, an exchanged parameter)";
+  throw new CaptureError(
+    `the gradient of a compiled function computes it again, and ${what}, which it closes over, was changed since: take the ` +
+      "gradient before, or inside of the function",
+  );
 }
 
 function numberForm(form: Form, i: number): number | null {
