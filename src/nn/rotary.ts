@@ -173,6 +173,11 @@ function llama3(f: Float64Array, s: Extract<RopeScaling, { ropeType: "llama3" }>
   });
 }
 
+/** What YaRN multiplies cosines and sines by, where nothing else is said. */
+export function yarnAttention(factor: number, mscale = 1): number {
+  return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
+}
+
 /** YaRN: which pairs are stretched follows from how often they turn within the original length. */
 function yarn(
   f: Float64Array,
@@ -186,14 +191,16 @@ function yarn(
   if (s.truncate !== false) [low, high] = [Math.floor(low), Math.ceil(high)];
   [low, high] = [Math.max(low, 0), Math.min(high, width - 1)];
   if (low === high) high += 0.001;
-  const scaled = (m: number): number => factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1;
   const { mscale, mscaleAllDim } = s;
   return {
     frequencies: f.map((frequency, i) => {
       const kept = 1 - Math.min(1, Math.max(0, (i - low) / (high - low)));
       return frequency / factor * (1 - kept) + frequency * kept;
     }),
-    factor: s.attentionFactor ?? (mscale && mscaleAllDim ? scaled(mscale) / scaled(mscaleAllDim) : scaled(1)),
+    factor: s.attentionFactor ??
+      (mscale && mscaleAllDim
+        ? yarnAttention(factor, mscale) / yarnAttention(factor, mscaleAllDim)
+        : yarnAttention(factor)),
   };
 }
 
