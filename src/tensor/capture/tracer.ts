@@ -266,14 +266,19 @@ export class Tracer implements Capture, Notebook {
             "only once: draw a tensor (rand, randn, randint), or pass the number as an argument",
         );
       });
-      const given = withCapture(this, () => tidy(() => f(stands)));
+      const given = withCapture(this, () =>
+        tidy(() => {
+          const given = f(stands);
+          // Said here: a scope that is given a promise stays open, and has all that is made meanwhile.
+          if (given instanceof Promise) {
+            given.catch(() => {});
+            throw this.#error ?? new CaptureError(
+              "compile: the function gives a promise; only synchronous functions become programs: wait for values outside",
+            );
+          }
+          return given;
+        }));
       watchDraws(null);
-      if (given instanceof Promise) {
-        given.catch(() => {});
-        throw this.#error ?? new CaptureError(
-          "compile: the function gives a promise; only synchronous functions become programs: wait for values outside",
-        );
-      }
       if (this.#error) throw this.#error;
       return this.#finish(given, handles);
     } finally {
