@@ -44,6 +44,7 @@ import {
   zeros,
 } from "../mod.ts";
 import { backendOf } from "../src/tensor/mod.ts";
+import { isScopeOpen } from "../src/tensor/scopes.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 
 /** The message of the CaptureError that `f` throws. */
@@ -349,6 +350,21 @@ describe("what cannot be compiled", () => {
     for (const [f, says] of asked) assertMatch(refusal(() => compile(f)(x)), says);
     assertMatch(refusal(() => compile(3 as never)), /takes a function/);
     assertThrows(() => compile((x: Tensor) => x, { optimise: false } as never), OptionError, "optimize");
+  });
+
+  it("leaves no scope open behind a promise", async () => {
+    const promises: ((x: Tensor) => unknown)[] = [
+      () => Promise.resolve(1),
+      async (x) => await x.data(),
+      () => new Promise(() => {}),
+    ];
+    for (const f of promises) {
+      refusal(() => compile(f)(x));
+      const made = x.mul(2);
+      await Promise.resolve();
+      assertEquals(await made.toArray(), [2, 4, 6]);
+    }
+    assert(!isScopeOpen());
   });
 
   it("is a gradient taken outside, or through what is outside", async () => {

@@ -7,30 +7,29 @@ import { demandNoMore } from "../../core/demand.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { flag } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
-import { sameShape, type Shape } from "../../core/shape.ts";
+import { sameShape } from "../../core/shape.ts";
 import { gradients, variable } from "../backward.ts";
 import { TensorBase } from "../base.ts";
-import { defaultDevice } from "../device.ts";
 import type { Storage } from "../storage.ts";
 import { tidy } from "../lifetime.ts";
-import { activeWatcher, isRecording, record, type TapeNode, withRecording } from "../tape.ts";
-import { activeCapture, type HostState } from "./gate.ts";
-import { describeTrace } from "./describe.ts";
+import { activeWatcher, isRecording, record, withRecording } from "../tape.ts";
+import { activeCapture } from "./gate.ts";
+import { fits, type Form, formOf } from "./form.ts";
 import { type Evidence, handedOn } from "./handed_on.ts";
+import { demandUnchanged, type Lead, leadsOf, statesOf, versionOf, withStates } from "./outside.ts";
+import { demandSteady } from "./leaves.ts";
+import { doSame, isLooked, numbersOf } from "./looks.ts";
 import { planText } from "./plan.ts";
 import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
-import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
+import type { LeafGradient, Trace } from "./trace.ts";
 import { Tracer } from "./tracer.ts";
-import { demandSteady, type Leaf, leavesOf, mapTree } from "./tree.ts";
-import type { Value } from "./value.ts";
+import { type Leaf, leavesOf, mapTree } from "./tree.ts";
 
 /** How many programs of one function are kept. */
 const mostPrograms = 8;
 /** Numbers that are remembered to need no program of their own. */
 const mostChecked = 1024;
-/** New numbers of which each is looked at, where the text of a function makes it likely that it hands them on. */
-const firstLooks = 16;
 /** Traces after which a note says that something makes the function trace again and again. */
 const manyTraces = 16;
 
@@ -69,28 +68,6 @@ export interface CompileOptions {
 
 const compileOptions: OptionTable<CompileOptions> = { optimize: flag };
 
-/** A form of arguments that a program is for. */
-interface Form {
-  readonly shape: string;
-  readonly leaves: readonly LeafForm[];
-  readonly isRecording: boolean;
-  readonly device: string;
-}
-
-type LeafForm =
-  | {
-    readonly kind: "tensor";
-    readonly dtype: string;
-    readonly shape: Shape;
-    readonly strides: readonly number[];
-    readonly backend: unknown;
-    readonly tape: "none" | "leaf" | "inside";
-    /** The first argument on the same memory. */
-    readonly shares: number;
-  }
-  | { readonly kind: "number"; value: number | null }
-  | { readonly kind: "other"; readonly value: unknown };
-
 /** A program and what it is for. */
 interface Entry {
   readonly form: Form;
@@ -108,55 +85,6 @@ interface Entry {
   trusted: number;
 }
 
-const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" =>
-  !t.node ? "none" : t.node.leaf ? "leaf" : "inside";
-
-function formOf(shape: string, leaves: readonly Leaf[]): Form {
-  const forms = leaves.map((leaf, i): LeafForm => {
-    if (leaf instanceof TensorBase) {
-      const { dtype, shape, strides, storage } = leaf;
-      const shares = leaves.findIndex((other) => other instanceof TensorBase && other.storage === storage);
-      return {
-        kind: "tensor",
-        dtype,
-        shape,
-        strides,
-        backend: storage.backend,
-        tape: tapeOf(leaf),
-        shares: shares < 0 ? i : shares,
-      };
-    }
-    if (typeof leaf === "number") return { kind: "number", value: null };
-    return { kind: "other", value: leaf };
-  });
-  return { shape, leaves: forms, isRecording: isRecording(), device: defaultDevice() };
-}
-
-function fits(form: Form, shape: string, leaves: readonly Leaf[], recording: boolean): boolean {
-  if (form.shape !== shape || form.isRecording !== recording || form.device !== defaultDevice()) return false;
-  for (let i = 0; i < leaves.length; i++) {
-    const own = form.leaves[i], leaf = leaves[i];
-    if (own.kind === "number") {
-      if (own.value !== null && !Object.is(own.value, leaf)) return false;
-    } else if (own.kind === "other") {
-      if (!Object.is(own.value, leaf)) return false;
-    } else {
-      const t = leaf as TensorBase, { storage } = t;
-      if (own.dtype !== t.dtype || own.backend !== storage.backend || own.tape !== tapeOf(t)) return false;
-      if (!sameShape(own.shape, t.shape) || !sameShape(own.strides, t.strides)) return false;
-      if (own.shares !== i) {
-        if ((leaves[own.shares] as TensorBase).storage !== storage) return false;
-      } else {
-        for (let j = 0; j < i; j++) {
-          const other = leaves[j];
-          if (other instanceof TensorBase && other.storage === storage) return false;
-        }
-      }
-    }
-  }
-  return true;
-}
-
 function gradientFits({ leaf, before }: LeafGradient, leaves: readonly Leaf[]): boolean {
   const owner = typeof leaf === "number" ? leaves[leaf] as TensorBase : leaf;
   if (owner.isDisposed) return false;
@@ -165,6 +93,9 @@ function gradientFits({ leaf, before }: LeafGradient, leaves: readonly Leaf[]): 
   return grad.dtype === before.dtype && !grad.node && sameShape(grad.shape, before.shape) &&
     sameShape(grad.strides, before.strides) && (grad.storage.holders === 1) === before.isAlone;
 }
+
+/** Stands for a tensor in a tree of arguments. */
+const place = Symbol("tensor");
 
 /** What {@link compile} makes. */
 class CompiledFunction {
@@ -428,111 +359,6 @@ class CompiledFunction {
     }
     return back.call([g, args]) as (TensorBase | null)[];
   }
-}
-
-/** A result that gradients go through: its place among the results, to which arguments, and what on the tape outside. */
-interface Lead {
-  readonly at: number;
-  readonly to: readonly number[];
-  readonly outside: readonly TapeNode[];
-}
-
-/** Stands for a tensor in a tree of arguments. */
-const place = Symbol("tensor");
-
-function leadsOf(trace: Trace): Lead[] {
-  const found: Lead[] = [];
-  let at = 0;
-  mapTree(trace.result, (leaf) => {
-    if (!(leaf instanceof ResultTensor)) return leaf;
-    const { gradientTo: to, gradientToOutside: outside } = leaf;
-    if (to.length || outside.length) found.push({ at, to, outside });
-    at++;
-    return leaf;
-  });
-  return found;
-}
-
-/** What a run changes in JavaScript. */
-function statesOf({ host }: Trace): HostState[] {
-  return [...new Set(host.flatMap(({ state }) => state ?? []))];
-}
-
-/** Runs `f` with `states` as they were. */
-function withStates<T>(states: readonly HostState[], were: readonly unknown[], f: () => T): T {
-  const now = states.map((state) => state.get());
-  states.forEach((state, i) => state.set(were[i]));
-  try {
-    return f();
-  } finally {
-    states.forEach((state, i) => state.set(now[i]));
-  }
-}
-
-function versionOf({ source }: Value): number {
-  return (source as { storage: Storage }).storage.version;
-}
-
-/** @throws {CaptureError} where a function computed again would not compute the same. */
-function demandUnchanged({ captured, guards }: Trace, versions: readonly number[]): void {
-  const changed = captured.find((value, i) => versionOf(value) !== versions[i]);
-  if (!changed && guards.every(({ read, was }) => Object.is(read(), was))) return;
-  const what = changed
-    ? `a tensor that ${(changed.source as { storage: Storage }).storage.madeBy} made`
-    : "the form of something (a module's mode, an exchanged parameter)";
-  throw new CaptureError(
-    `the gradient of a compiled function computes it again, and ${what}, which it closes over, was changed since: take the ` +
-      "gradient before, or inside of the function",
-  );
-}
-
-function numberForm(form: Form, i: number): number | null {
-  const own = form.leaves[i];
-  return own.kind === "number" ? own.value : null;
-}
-
-/** Numbers that a program is not for alone, with their places: all, or those that JavaScript likely treats in a way of their own. */
-function numbersOf(leaves: readonly Leaf[], form: Form | null, all: boolean): string {
-  const found: string[] = [];
-  leaves.forEach((leaf, i) => {
-    if (typeof leaf !== "number" || (form && numberForm(form, i) !== null)) return;
-    if (all || isSpecial(leaf)) found.push(`${i}:${Object.is(leaf, -0) ? "-0" : leaf}`);
-  });
-  return found.join();
-}
-
-/** Numbers that JavaScript code is likely to treat in a way of their own. */
-function isSpecial(x: unknown): boolean {
-  return typeof x === "number" && (x === 0 || x === 1 || x === -1 || !Number.isFinite(x));
-}
-
-/** Whether a trace with the numbers of `leaves` as they are does what `bound` does with them. */
-function doSame(plain: Trace, bound: Trace, leaves: readonly Leaf[]): boolean {
-  if (describe(plain, leaves, null) !== describe(bound, leaves, leaves)) return false;
-  // Two tensors from outside are not the same because they are alike; state that each trace made for itself is.
-  const outside = ({ captured, storagesBefore }: Trace): (Storage | null)[] =>
-    captured.map(({ source }) => {
-      const { storage } = source as { storage: Storage };
-      return storage.number < storagesBefore ? storage : null;
-    });
-  const own = outside(plain), others = outside(bound);
-  return own.every((storage, i) => !storage || !others[i] || storage === others[i]);
-}
-
-/** Whether the `count`-th number is looked at though it is likely only handed on: the first ones, then at every power of two. */
-function isLooked(count: number): boolean {
-  return count <= firstLooks || (count & (count - 1)) === 0;
-}
-
-/** What a trace does, as text; numbers that are arguments show as what `leaves` holds. */
-function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] | null): string {
-  const number = (x: unknown): string => {
-    if (typeof x !== "object" || x === null) return Object.is(x, -0) ? "-0" : String(x);
-    const { index } = x as { index: number };
-    if (index < trace.numberArguments.length) return String((bound ?? leaves)[trace.numberArguments[index]]);
-    return `host ${index}`;
-  };
-  return describeTrace(trace, number);
 }
 
 /**

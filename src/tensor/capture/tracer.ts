@@ -10,7 +10,7 @@
 import type { Backend, DeviceBuffer, View } from "../../backends/contract.ts";
 import { type Arguments, type Operation, withViews } from "../../backends/operations.ts";
 import { CaptureError } from "../../core/errors.ts";
-import { DynamicNumber, isDynamic } from "../../core/number.ts";
+import { DynamicNumber } from "../../core/number.ts";
 import { watchDraws } from "../../core/random.ts";
 import { formatShape } from "../../core/shape.ts";
 import { counted } from "../../core/show.ts";
@@ -21,6 +21,7 @@ import { nodesSoFar } from "../scopes.ts";
 import { Storage, storageOf, storagesSoFar } from "../storage.ts";
 import { asLeaf, type Gradient, TapeNode } from "../tape.ts";
 import { type Capture, type HostState, withCapture } from "./gate.ts";
+import { demandResult } from "./leaves.ts";
 import { holdersOf } from "./holders.ts";
 import { type Explanation, type Happening, type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { type Notebook, TraceBackend } from "./trace_backend.ts";
@@ -265,14 +266,19 @@ export class Tracer implements Capture, Notebook {
             "only once: draw a tensor (rand, randn, randint), or pass the number as an argument",
         );
       });
-      const given = withCapture(this, () => tidy(() => f(stands)));
+      const given = withCapture(this, () =>
+        tidy(() => {
+          const given = f(stands);
+          // Said here: a scope that is given a promise stays open, and has all that is made meanwhile.
+          if (given instanceof Promise) {
+            given.catch(() => {});
+            throw this.#error ?? new CaptureError(
+              "compile: the function gives a promise; only synchronous functions become programs: wait for values outside",
+            );
+          }
+          return given;
+        }));
       watchDraws(null);
-      if (given instanceof Promise) {
-        given.catch(() => {});
-        throw this.#error ?? new CaptureError(
-          "compile: the function gives a promise; only synchronous functions become programs: wait for values outside",
-        );
-      }
       if (this.#error) throw this.#error;
       return this.#finish(given, handles);
     } finally {
@@ -429,33 +435,6 @@ export class Tracer implements Capture, Notebook {
     }
     return value;
   }
-}
-
-/** @throws {CaptureError} for a result that would be made while the function is traced and never again. */
-function demandResult(leaf: Leaf): void {
-  if (typeof leaf !== "object" || leaf === null || isDynamic(leaf)) return;
-  const { next, then } = leaf as Record<string, unknown>;
-  if (typeof next === "function" || typeof then === "function") {
-    throw new CaptureError(
-      `compile: the function gives ${
-        typeof next === "function" ? "an iterator" : "a promise"
-      }, which goes on when it has ended: give all results in lists and plain objects`,
-    );
-  }
-  const held = Object.values(leaf).find((item) =>
-    item instanceof TensorBase && (item.isDisposed || item.storage.backend instanceof TraceBackend)
-  );
-  if (held) {
-    throw new CaptureError(
-      `compile: the function gives ${
-        nameOf(leaf)
-      } that holds a tensor it made: give tensors in lists and plain objects`,
-    );
-  }
-}
-
-function nameOf(leaf: object): string {
-  return leaf.constructor?.name ? `a ${leaf.constructor.name}` : "an object";
 }
 
 const argumentNode = "argument ";

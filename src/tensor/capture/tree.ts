@@ -46,22 +46,6 @@ export function leavesOf(value: unknown, leaves: Leaf[], shape: string[], what: 
   }
 }
 
-/** @throws {CaptureError} for an argument whose contents would stay those of the first call. */
-export function demandSteady(leaves: readonly Leaf[]): void {
-  for (const leaf of leaves) {
-    if (typeof leaf !== "object" || leaf === null || leaf instanceof TensorBase) continue;
-    const isNumbers = ArrayBuffer.isView(leaf) || leaf instanceof ArrayBuffer;
-    if (!isNumbers && !(leaf instanceof Map || leaf instanceof Set || leaf instanceof Date)) continue;
-    throw new CaptureError(
-      `compile: an argument is a ${leaf.constructor.name}, whose ${
-        isNumbers ? "numbers" : "contents"
-      } would stay those of the first call: pass ${
-        isNumbers ? "a tensor of it" : "numbers and tensors in lists and plain objects"
-      }`,
-    );
-  }
-}
-
 /** A tree like `value` with `change` of each leaf. */
 export function mapTree(value: unknown, change: (leaf: Leaf) => unknown, depth = 0): unknown {
   demandShallow(depth, "a tree of tensors");
