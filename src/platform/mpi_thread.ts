@@ -491,17 +491,18 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
         Atomics.notify(control, words.done);
         continue;
       }
-      // At first it spins; who waits for long leaves the processor to those who compute.
-      if (++spins % 32 !== 0) continue;
+      // While the program waits it spins at first; who waits for long, or for nobody, leaves the processor to those who compute.
+      const isWaiting = Atomics.load(control, words.waiting) !== 0;
+      if (isWaiting && ++spins % 32 !== 0) continue;
       const now = performance.now(), waited = now - since;
       if (now - looked > 20) {
         looked = now;
         answers();
         watch(now, taken);
       }
-      // While the program waits too, there is nobody to leave it to for as long as the bytes are about to take.
-      const isWaiting = Atomics.load(control, words.waiting) !== 0;
-      const pause = waited < (isWaiting ? 0.3 + bytes / 5e5 : 0.3)
+      const pause = !isWaiting
+        ? 0.2
+        : waited < 0.3 + bytes / 5e5
         ? 0
         : waited < 30 + bytes / 5e5
         ? 0.05
