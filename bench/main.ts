@@ -32,6 +32,7 @@ const files: Record<string, string> = {
   load: "./flows/load.ts",
   read: "./ops/read.ts",
   dispatch: "./ops/dispatch.ts",
+  onnx: "./flows/onnx.ts",
   serve: "./flows/serve.ts",
   chromium: "./flows/chromium.ts",
   tokenizer: "./ops/tokenizer.ts",
