@@ -136,7 +136,11 @@ export function emitPlaces(m: ModuleBuilder, scratch: Global): FunctionBuilder {
   const stride = word("columnStride"), dilation = word("columnDilation"), period = word("period");
   const columns = word("kernelColumns"), runBytes = word("runBytes");
   const start = f.local("i32"), to = f.local("i32"), from = f.local("i32"), end = f.local("i32");
-  const run = f.local("i32"), at = f.local("i32"), x = f.local("i32"), row = f.local("i32"), c = f.local("i32");
+  const run = f.local("i32"),
+    at = f.local("i32"),
+    x = f.local("i32"),
+    row = f.local("i32"),
+    c = f.local("i32");
   f.globalGet(scratch);
   f.set(start);
   f.set(to, start);
