@@ -48,6 +48,10 @@ function gradients(device: DeviceName): Record<string, (c: Way) => unknown> {
         const noise = p.mul(F.rand([3], { device }));
         return [noise.sum(), noise.square().sum()];
       }, c),
+    "noise in checkpoints": (c) => {
+      const noisy = F.checkpoint(c((p: Tensor) => F.dropout(p, 0.4).mul(F.randint(-9, 9, [3], { device }))));
+      return back((p) => F.checkpoint((p: Tensor) => noisy(noisy(p).add(F.rand([3], { device }))))(p).sum(), c);
+    },
     "a state that is changed": (c) => {
       const s = keep(v(0, 0, 0));
       const of = (p: Tensor): Tensor => {
