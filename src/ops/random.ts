@@ -115,7 +115,13 @@ export interface Draws {
   began?: GeneratorState;
 }
 
-let draws: Draws | null = null;
+/** The logs that are open, innermost first. */
+interface OpenDraws {
+  readonly log: Draws;
+  readonly around: OpenDraws | null;
+}
+
+let draws: OpenDraws | null = null;
 
 /** Runs `f` and writes down what it draws, or repeats what was written down. */
 export function withDraws<T>(log: Draws, f: () => T): T {
@@ -133,7 +139,7 @@ export function withDraws<T>(log: Draws, f: () => T): T {
     }
   }
   const before = draws;
-  draws = log;
+  draws = { log, around: before };
   try {
     return f();
   } finally {
@@ -142,10 +148,13 @@ export function withDraws<T>(log: Draws, f: () => T): T {
 }
 
 /** What `draw` gives, or what it gave the last time. */
-function drawn<T>(draw: () => T): T {
-  if (draws?.next != null) return draws.list[draws.next++] as T;
-  const found = draw();
-  draws?.list.push(found);
+function drawn<T>(draw: () => T, open: OpenDraws | null = draws): T {
+  if (!open) return draw();
+  const { log, around } = open;
+  if (log.next !== null) return log.list[log.next++] as T;
+  // What is drawn inside of what is repeated is repeated as well.
+  const found = drawn(draw, around);
+  log.list.push(found);
   return found;
 }
 
@@ -257,8 +266,11 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   }
   const backend = backendOf(device), out = empty([...shape], dtype, backend, "randint");
   // Repeated, the numbers are those of the same run.
-  const isRepeated = draws?.next != null,
-    run = drawn((): { values: Float64Array } => ({ values: new Float64Array(0) }));
+  let isRepeated = true;
+  const run = drawn((): { values: Float64Array } => {
+    isRepeated = false;
+    return { values: new Float64Array(0) };
+  });
   if (size) {
     capture.uploadPerRun(backend, out.buffer, () => {
       if (!isRepeated) run.values = draw();
