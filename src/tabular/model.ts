@@ -14,7 +14,7 @@ import { conformalRadius } from "./conformal.ts";
 import { type Contributions, contributions } from "./contributions.ts";
 import { evaluateFolds, type Metrics, metricsOf, type TabularEvaluation } from "./evaluate.ts";
 import type { CsvShape, Expected } from "./csv/table_builder.ts";
-import { modelFromFile, type ModelInfo, modelToFile } from "./file.ts";
+import { modelFromFile, type ModelInfo, modelToFile } from "./file/mod.ts";
 import { idleTabularOptions, tabularOptions } from "./fit_options.ts";
 import { fitParts, type LearnerOptions } from "./learner.ts";
 import { Normalizer, type Row } from "./normalizer.ts";

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { isFloat } from "../core/dtype.ts";
-import { FormatError } from "../core/errors.ts";
-import { demand, demandList, demandObject, type JsonObject, parseJson } from "../core/json.ts";
-import { flag, kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
-import { formatShape } from "../core/shape.ts";
-import { counted } from "../core/show.ts";
-import type { SafetensorsFile } from "../files/mod.ts";
-import { largestF32 } from "./f32.ts";
-import { rawFeature } from "./features.ts";
-import type { Column, Feature, Network, Target } from "./types.ts";
+import { isFloat } from "../../core/dtype.ts";
+import { FormatError } from "../../core/errors.ts";
+import { demand, demandList, demandObject, type JsonObject, parseJson } from "../../core/json.ts";
+import { flag, kind, number, oneOf, orNull, text, whole } from "../../core/kinds.ts";
+import { formatShape } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
+import type { SafetensorsFile } from "../../files/mod.ts";
+import { largestF32 } from "../f32.ts";
+import { rawFeature } from "../features.ts";
+import type { Column, Feature, Network, Target } from "../types.ts";
 
 /** The largest date there is, in days before or after 1970: what JavaScript can tell. */
 const lastDay = 1e8;
