@@ -45,7 +45,9 @@ function emitConvTile(m: ModuleBuilder, context: KernelContext, { rows, vectors 
   const pointers = [w, ...f.localArray("i32", rows - 1)];
   for (let i = 1; i < rows; i++) emitSetSum(f, pointers[i], pointers[i - 1], wStride);
   // What there is less of stays in registers: outputs with many filters, weights with few.
-  const isNarrow = vectors <= 2, kept = f.localArray("v128", isNarrow ? vectors : rows), other = f.local("v128");
+  const isNarrow = vectors <= 2,
+    kept = f.localArray("v128", isNarrow ? vectors : rows),
+    other = f.local("v128");
 
   const weight = (i: number, u: number, to: Local): void =>
     f.set(to, pointers[i].load(4 * u, "v128.load32_splat"));

@@ -128,7 +128,7 @@ export function emitInputRow(f: FunctionBuilder, args: Local, plane: Local, row:
 
 /**
  * The function `places(args)`: the table of where the input's elements lie that a filter's weights meet, in bytes from the
- * first, at the beginning of thread scratch. `channels` says whether a filter has more than one.
+ * first, at the beginning of thread scratch.
  */
 export function emitPlaces(m: ModuleBuilder, scratch: Global): FunctionBuilder {
   const f = m.function("places", { params: ["i32"], export: false });
@@ -136,7 +136,11 @@ export function emitPlaces(m: ModuleBuilder, scratch: Global): FunctionBuilder {
   const stride = word("columnStride"), dilation = word("columnDilation"), period = word("period");
   const columns = word("kernelColumns"), runBytes = word("runBytes");
   const start = f.local("i32"), to = f.local("i32"), from = f.local("i32"), end = f.local("i32");
-  const run = f.local("i32"), at = f.local("i32"), x = f.local("i32"), row = f.local("i32"), c = f.local("i32");
+  const run = f.local("i32"),
+    at = f.local("i32"),
+    x = f.local("i32"),
+    row = f.local("i32"),
+    c = f.local("i32");
   f.globalGet(scratch);
   f.set(start);
   f.set(to, start);
