@@ -66,6 +66,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
     uses: [
       ...["mod.ts", "src/core", "src/platform", "src/search", "src/generate/given.ts"],
       ...["src/runtime/speaking.ts", "src/runtime/model_sizes.ts", "src/nn/flaw.ts"],
+      ...["src/nn/experts.ts", "src/nn/matrices.ts"],
     ],
   },
   { floor: 10, room: "tools", uses: ["src/core", "cli/command.ts", "tests/_install.ts"] },
