@@ -30,7 +30,8 @@ export interface Given {
 }
 
 type Input = Drawn | Given | null;
-type Attribute =
+/** A value of an attribute: whole ones are bigints. */
+export type Attribute =
   | number
   | bigint
   | string
@@ -38,7 +39,8 @@ type Attribute =
   | readonly bigint[]
   | readonly string[]
   | GraphMessage;
-type Node = readonly [
+/** A node: its operator, inputs, outputs and attributes. */
+export type Node = readonly [
   operator: string,
   inputs: string,
   outputs: string,
@@ -96,7 +98,8 @@ function attributeOf(value: Attribute): AttributeValue {
 const names = (list: string): string[] =>
   list.split(" ").filter(Boolean).map((name) => name === "_" ? "" : name);
 
-function nodeOf([operator, inputs, outputs, attributes = {}]: Node, domain = ""): NodeMessage {
+/** A node as it is written here: `_` in a list of names is one that is left out. */
+export function nodeOf([operator, inputs, outputs, attributes = {}]: Node, domain = ""): NodeMessage {
   return {
     name: "",
     operator,
@@ -114,7 +117,7 @@ const valueOf = (name: string, code: number) => ({
 });
 
 /** A graph of an attribute; its inputs and outputs by name. */
-function G(inputs: string, outputs: string, nodes: readonly Node[]): GraphMessage {
+export function G(inputs: string, outputs: string, nodes: readonly Node[]): GraphMessage {
   return {
     name: "body",
     nodes: nodes.map((node) => nodeOf(node)),

@@ -24,7 +24,14 @@ import { backendOf, keep, noGrad } from "../tensor/mod.ts";
 import { Budget, usualMemory, usualSteps } from "./budget.ts";
 import { checkModel } from "./check.ts";
 import { graphBody, type Kept, moveTensor, runBody, type RunContext } from "./execute.ts";
-import type { ModelMessage, NodeMessage, TensorMessage, ValueMessage, ValueType } from "./messages.ts";
+import {
+  functionKey,
+  type ModelMessage,
+  type NodeMessage,
+  type TensorMessage,
+  type ValueMessage,
+  type ValueType,
+} from "./messages.ts";
 import { bytesOf, modelBytes } from "./model_writer.ts";
 import { GraphProgram, refused, settle, type Settled } from "./program.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
@@ -445,13 +452,11 @@ function asGiven(value: Value, own: ReadonlySet<Tensor>): OnnxValue {
 
 /** Every tensor of an attribute, those of graphs in attributes too. */
 function* heldTensors(model: ModelMessage): Generator<TensorMessage> {
-  for (const nodes of nodeLists(model)) {
-    for (const { attributes } of nodes) {
-      for (const { kind, value } of attributes.values()) {
-        if (kind === "tensor") yield value;
-        if (kind === "graph") yield* value.initializers;
-      }
-    }
+  const lists = [...model.functions.map(({ defaults }) => defaults)];
+  for (const nodes of nodeLists(model)) lists.push(...nodes.map(({ attributes }) => attributes));
+  for (const { kind, value } of lists.flatMap((list) => [...list.values()])) {
+    if (kind === "tensor") yield value;
+    if (kind === "graph") yield* value.initializers;
   }
 }
 
@@ -482,7 +487,9 @@ export async function openModel<M extends OnnxModel>(
   device: DeviceName,
   Made: new (message: ModelMessage, constants: Map<string, Value>, context: RunContext) => M,
 ): Promise<M> {
-  const functions = new Map(message.functions.map((f) => [`${f.domain}:${f.name}`, f]));
+  const functions = new Map(
+    message.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]),
+  );
   checkModel(message, files.source.name, functions);
   const constants = new Map<string, Value>();
   for (const t of message.graph.initializers) {

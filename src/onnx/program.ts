@@ -13,10 +13,10 @@ import { isFloat } from "../core/dtype.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { compile, noGrad } from "../tensor/mod.ts";
 import { Budget } from "./budget.ts";
-import { Call, nodeName } from "./call.ts";
-import { asValues, type Kept, type RunContext, usesOf } from "./execute.ts";
+import { asValues, Call, nodeName } from "./call.ts";
+import { type Kept, type RunContext, usesOf } from "./execute.ts";
 import { Holders } from "./holders.ts";
-import type { GraphMessage, NodeMessage } from "./messages.ts";
+import { functionKey, type GraphMessage, type NodeMessage } from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
 import { type Value, valueOf } from "./values.ts";
 
@@ -72,7 +72,7 @@ export function settle(
   for (const node of nodes) {
     const unsettled = readOf(node).find((name) => !names.has(name));
     if (unsettled !== undefined) throw refused(node, `it reads "${unsettled}", which is drawn at random`);
-    if (functions.has(`${node.domain}:${node.operator}`)) {
+    if (functions.has(functionKey(node.domain, node.operator, node.overload))) {
       throw refused(node, "it is a function of the model's own");
     }
     const hasGraph = [...node.attributes.values()].some(({ kind }) => kind === "graph");
