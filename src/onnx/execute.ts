@@ -52,6 +52,10 @@ export interface Run extends RunContext {
   readonly budget: Budget;
   /** Of the model's own graph, where a program is made behind the run. */
   readonly kept?: Kept | null;
+  /** What the run went through, where it is asked for: the attributes of graphs by the way to their node. */
+  readonly ways?: Map<string, string[]>;
+  /** The way to the graph that is run. */
+  readonly way?: string;
 }
 
 /** How deep graphs and functions call each other. */
@@ -226,11 +230,14 @@ async function runNode(
     return value;
   });
   const own = context.functions.get(functionKey(node.domain, node.operator, node.overload));
-  if (own) return await runFunction(own, node, inputs, context, depth);
+  const way = `${context.way ?? ""}/${at}`;
+  if (own) return await runFunction(own, node, inputs, { ...context, way: `${way}:0` }, depth);
   const operator = operatorOf(node.domain, node.operator);
   if (!operator) throw new FormatError(`${nodeName(node)}: there is no such operator`);
   const placed = await onOneDevice(inputs, context);
   const tensor = async (t: TensorMessage): Promise<Value> => budget.adopt(await context.tensor(t));
+  const graphs: string[] = [], isLoop = node.domain === "" && ["Loop", "Scan"].includes(node.operator);
+  if (isLoop) context.ways?.set(way, graphs);
   const around: Surroundings = {
     device: context.device,
     tensor,
@@ -242,7 +249,13 @@ async function runNode(
       for (const t of graph.initializers) if (!names.has(t.name)) names.set(t.name, await tensor(t));
       // A turn of a loop is a step, whether or not there is a node in it.
       await context.budget.step();
-      return await runBody(graphBody(graph), names, context, scope, depth + 1);
+      let inner = context;
+      if (context.ways) {
+        context.ways.set(way, graphs);
+        inner = { ...context, way: `${way}:${graphs.length}` };
+        graphs.push([...node.attributes].find(([, { value }]) => value === graph)?.[0] ?? "");
+      }
+      return await runBody(graphBody(graph), names, inner, scope, depth + 1);
     },
     replay: async (name, values) => {
       const nodes = nodesFor(name, body.nodes, at, new Set(values.keys()));
@@ -267,7 +280,7 @@ async function runNode(
     if (depth === 0) context.kept?.hosts.set(node.inputs[i], data.slice());
   }
   let given: readonly (Value | null)[] = [];
-  const call = new Call(node, placed, context.opsets.get(node.domain) ?? 1, around, host);
+  const call = new Call(node, placed, (node.opsets ?? context.opsets).get(node.domain) ?? 1, around, host);
   try {
     // What waits is in no scope: others may run meanwhile, and what they make would be freed with it. Texts are waited for.
     if (operator.waits || placed.some((value) => value?.kind === "texts")) {

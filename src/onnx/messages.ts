@@ -66,6 +66,8 @@ export interface NodeMessage {
   inputs: string[];
   outputs: string[];
   attributes: Map<string, AttributeValue>;
+  /** The versions of its domains' operators where they are others than the model's: in a graph that is written out. */
+  opsets?: ReadonlyMap<string, number>;
 }
 
 /** A graph. */

@@ -23,6 +23,7 @@ import { clone, reshape, Tensor } from "../ops/mod.ts";
 import { backendOf, keep, noGrad } from "../tensor/mod.ts";
 import { Budget, usualMemory, usualSteps } from "./budget.ts";
 import { checkModel } from "./check.ts";
+import { type Flat, flatten, isFlat } from "./flatten.ts";
 import { graphBody, type Kept, moveTensor, runBody, type RunContext } from "./execute.ts";
 import {
   functionKey,
@@ -108,10 +109,18 @@ export interface OnnxRunOptions {
   readonly maxMemory?: number;
   /**
    * As a program: the first run with inputs of some shapes is an ordinary one, the next ones do what it did, fused and planned as
-   * `compile` does it. What decides on shapes (a list of sizes, a count) is part of the program, which is for these values then.
-   * Without gradients. Default false.
+   * `compile` does it. What decides on shapes, branches and turns of loops (a list of sizes, a count) is part of the program, which
+   * is for these values then. Without gradients. Default false.
    */
   readonly compiled?: boolean;
+}
+
+/** A graph written out for some ways through it, and what of it is settled. */
+interface Plan {
+  readonly flat: Flat;
+  readonly settled: Settled;
+  /** Its number among the model's. */
+  readonly what: number;
 }
 
 /** Programs that a model keeps, and elements of inputs that may decide on one. */
@@ -145,7 +154,8 @@ export class OnnxModel {
   readonly #context: RunContext;
   readonly #usualSteps: number;
   readonly #programs = new Map<string, GraphProgram>();
-  #settled: Settled | null = null;
+  readonly #plans = new Map<string, Plan>();
+  #planned = 0;
 
   /**
    * Use `Onnx.load`.
@@ -251,54 +261,18 @@ export class OnnxModel {
 
   /** The program for these inputs, or an ordinary run behind which there is one. */
   async #runCompiled(names: Map<string, Value>, budget: Budget, signal?: AbortSignal): Promise<Value[]> {
-    const { graph } = this.#message, constants = this.#constants;
-    const { names: settled, inputs, nodes } = this.#settled ??= settle(graph, constants, this.#context);
-    const given = graph.inputs.filter(({ name }) => names.get(name) !== constants.get(name)),
-      key: string[] = [];
-    const varying: string[] = [];
-    for (
-      const [name, value] of [...names].filter(([, value]) =>
-        value.kind === "tensor" && value.tensor.requiresGrad
-      )
-    ) {
-      throw new OptionError(
-        `run: "${name}" (${describe(value)}) wants a gradient, and a program has none; leave compiled out`,
-      );
-    }
-    for (const { name } of given) {
-      const value = names.get(name);
-      if (value === undefined) continue;
-      if (value.kind !== "tensor") {
-        throw new CaptureError(
-          `run: the input "${name}" is ${
-            describe(value)
-          }, and a program takes tensors; run the model without compiled`,
-        );
-      }
-      const { shape, dtype, device, size } = value.tensor;
-      key.push(`${name} ${dtype} ${device} ${shape}`);
-      if (!inputs.includes(name) && !settled.has(name)) {
-        varying.push(name);
-        continue;
-      }
-      if (size > mostDeciding) {
-        throw new CaptureError(
-          `run: the ${
-            counted(size, "element")
-          } of the input "${name}" decide on shapes, and at most ${mostDeciding} may do so in a program; ` +
-            "run the model without compiled",
-        );
-      }
-      key.push(String(await elements(value.tensor)));
-    }
-    const whole = key.join(";"), known = this.#programs.get(whole);
-    if (known?.isCurrent) {
-      await budget.step(nodes.length);
+    this.#demandTensors(names);
+    for (const plan of this.#plans.values()) {
+      const { key } = await this.#keyOf(plan, names), known = this.#programs.get(key);
+      if (!known?.isCurrent) continue;
+      await budget.step(plan.settled.nodes.length);
       throwIfAborted(signal, "the run");
       return known.run(names);
     }
+    const plan = await this.#planOf(names, budget), { key, varying } = await this.#keyOf(plan, names);
+    const { settled, flat: { graph } } = plan, constants = this.#constants;
     const kept: Kept = {
-      names: settled,
+      names: settled.names,
       values: new Map(),
       types: new Map(),
       hosts: new Map(),
@@ -306,7 +280,7 @@ export class OnnxModel {
     };
     const results = await runBody(graphBody(graph), names, { ...this.#context, budget, kept });
     if (kept.waited) throw refused(kept.waited, "it waits for values");
-    for (const { name } of given) {
+    for (const name of this.#given(names)) {
       const value = names.get(name);
       if (value?.kind !== "tensor") continue;
       kept.types.set(name, value.type);
@@ -314,11 +288,81 @@ export class OnnxModel {
     }
     const oldest = this.#programs.keys().next().value;
     if (this.#programs.size >= mostPrograms && oldest !== undefined) this.#programs.delete(oldest);
-    this.#programs.set(
-      whole,
-      new GraphProgram(graph, this.#settled!, varying, constants, kept, this.#context),
-    );
+    this.#programs.set(key, new GraphProgram(graph, settled, varying, constants, kept, this.#context));
     return results;
+  }
+
+  /** The inputs that the caller gives. */
+  #given(names: ReadonlyMap<string, Value>): string[] {
+    const all = this.#message.graph.inputs.map(({ name }) => name);
+    return all.filter((name) => names.has(name) && names.get(name) !== this.#constants.get(name));
+  }
+
+  /** @throws {CaptureError} for inputs that are no tensors. @throws {OptionError} for a gradient. */
+  #demandTensors(names: ReadonlyMap<string, Value>): void {
+    for (const [name, value] of names) {
+      if (value.kind !== "tensor" || !value.tensor.requiresGrad) continue;
+      throw new OptionError(
+        `run: "${name}" (${describe(value)}) wants a gradient, and a program has none; leave compiled out`,
+      );
+    }
+    for (const name of this.#given(names)) {
+      const value = names.get(name)!;
+      if (value.kind === "tensor") continue;
+      throw new CaptureError(
+        `run: the input "${name}" is ${
+          describe(value)
+        }, and a program takes tensors; run the model without compiled`,
+      );
+    }
+  }
+
+  /** The graph as it is for these inputs: an ordinary run says which branches and turns there are, where there are any. */
+  async #planOf(names: Map<string, Value>, budget: Budget): Promise<Plan> {
+    const { graph } = this.#message, { functions } = this.#context, ways = new Map<string, string[]>();
+    if (!isFlat(graph, functions)) {
+      const results = await runBody(graphBody(graph), names, { ...this.#context, budget, ways });
+      const own = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]));
+      for (const t of results.flatMap((value) => [...tensorsOf(value)])) if (!own.has(t)) t.dispose();
+    }
+    const what = JSON.stringify([...ways]), known = this.#plans.get(what);
+    if (known) return known;
+    const flat = ways.size || !isFlat(graph, functions)
+      ? flatten(graph, functions, ways)
+      : { graph, guards: [] };
+    const plan = { flat, settled: settle(flat, this.#constants), what: this.#planned++ };
+    const oldest = this.#plans.keys().next().value;
+    if (this.#plans.size >= mostPrograms && oldest !== undefined) this.#plans.delete(oldest);
+    this.#plans.set(what, plan);
+    return plan;
+  }
+
+  /** What a program of a plan is known by: shapes, and the values of inputs that decide; and the inputs that are left to vary. */
+  async #keyOf(
+    { settled, what }: Plan,
+    names: ReadonlyMap<string, Value>,
+  ): Promise<{ readonly key: string; readonly varying: string[] }> {
+    const key: string[] = [String(what)], varying: string[] = [];
+    for (const name of this.#given(names)) {
+      const value = names.get(name);
+      if (value?.kind !== "tensor") continue;
+      const { shape, dtype, device, size } = value.tensor;
+      key.push(`${name} ${dtype} ${device} ${shape}`);
+      if (!settled.inputs.includes(name) && !settled.names.has(name)) {
+        varying.push(name);
+        continue;
+      }
+      if (size > mostDeciding) {
+        throw new CaptureError(
+          `run: the ${
+            counted(size, "element")
+          } of the input "${name}" decide on shapes, branches or turns, and at most ${mostDeciding} may do so in a ` +
+            "program; run the model without compiled",
+        );
+      }
+      key.push(String(await elements(value.tensor)));
+    }
+    return { key: key.join(";"), varying };
   }
 
   /** Bytes that a run may make of these values: what the device was told that it may take, or in proportion to them. */
@@ -406,6 +450,7 @@ export class OnnxModel {
   dispose(): void {
     demandNoMore(arguments, 0, "dispose");
     this.#programs.clear();
+    this.#plans.clear();
     for (const value of this.#constants.values()) if (value.kind === "tensor") value.tensor.dispose();
   }
 

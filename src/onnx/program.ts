@@ -16,7 +16,8 @@ import { Budget } from "./budget.ts";
 import { asValues, Call, nodeName } from "./call.ts";
 import { type Kept, type RunContext, usesOf } from "./execute.ts";
 import { Holders } from "./holders.ts";
-import { functionKey, type GraphMessage, type NodeMessage } from "./messages.ts";
+import type { Flat } from "./flatten.ts";
+import type { GraphMessage, NodeMessage } from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
 import { type Value, valueOf } from "./values.ts";
 
@@ -39,14 +40,10 @@ function readOf(node: NodeMessage): string[] {
   return list.filter(Boolean);
 }
 
-/** What of `graph` is settled; `constants` are the values of its file. @throws {CaptureError} for what is no program. */
-export function settle(
-  graph: GraphMessage,
-  constants: ReadonlyMap<string, Value>,
-  { functions }: RunContext,
-): Settled {
+/** What of a graph is settled; `constants` are the values of its file. @throws {CaptureError} for what is no program. */
+export function settle({ graph, guards }: Flat, constants: ReadonlyMap<string, Value>): Settled {
   const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
-  const needed = new Set<string>(), open = graph.nodes.flatMap(readOf);
+  const needed = new Set<string>(), open = [...graph.nodes.flatMap(readOf), ...guards];
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
     if (needed.has(name)) continue;
     needed.add(name);
@@ -69,12 +66,18 @@ export function settle(
     if (isSettled) { for (const name of node.outputs) names.add(name); }
     else nodes.push(node);
   }
+  const guard = guards.find((name) => !names.has(name));
+  if (guard !== undefined) {
+    throw new CaptureError(
+      `run: "${
+        guard.replace("\0", "")
+      }", on which a branch or a loop depends, follows from random numbers, and a program has none; ` +
+        "run the model without compiled",
+    );
+  }
   for (const node of nodes) {
     const unsettled = readOf(node).find((name) => !names.has(name));
     if (unsettled !== undefined) throw refused(node, `it reads "${unsettled}", which is drawn at random`);
-    if (functions.has(functionKey(node.domain, node.operator, node.overload))) {
-      throw refused(node, "it is a function of the model's own");
-    }
     const hasGraph = [...node.attributes.values()].some(({ kind }) => kind === "graph");
     if (hasGraph) throw refused(node, "which of its graphs is run, or how often, depends on values");
   }
@@ -205,7 +208,7 @@ function evaluate(
       const data = hosts.get(name);
       if (data) host.set(i, data);
     });
-    const call = new Call(node, inputs, opsets.get(node.domain) ?? 1, around, host);
+    const call = new Call(node, inputs, (node.opsets ?? opsets).get(node.domain) ?? 1, around, host);
     const result = within(node, () => operatorOf(node.domain, node.operator)!.run(call));
     if (result instanceof Promise) {
       result.catch(() => {});
