@@ -364,6 +364,25 @@ export const cases: Readonly<Record<string, readonly Case[]>> = {
       one("GridSample", [F([1, 2, 4, 3]), F([1, 2, 3, 2], -1.2, 1.2)], { mode, padding_mode })
     )
   ),
+  DeformConv: [
+    one(
+      "DeformConv",
+      [F([1, 2, 4, 4]), F([2, 1, 2, 2]), F([1, 8, 3, 3], 0.1, 0.4), F([2]), F([1, 4, 3, 3])],
+      {
+        group: 2n,
+      },
+    ),
+    one("DeformConv", [F([2, 2, 4, 3]), F([1, 2, 2, 1]), F([2, 8, 2, 3], 0.1, 0.4)], {
+      offset_group: 2n,
+      pads: [0n, 0n, 1n, 0n],
+      strides: [2n, 1n],
+    }),
+  ],
+  MaxRoiPool: [
+    one("MaxRoiPool", [F([1, 2, 4, 4]), fixed([0, 0, 0, 3, 2, 0, 1, 1, 3, 3], [2, 5])], {
+      pooled_shape: [2n, 1n],
+    }),
+  ],
   RoiAlign: ["avg", "max"].map((mode) =>
     one("RoiAlign", [F([1, 2, 6, 6]), fixed([0.5, 1, 4.5, 5], [1, 4]), I([0])], {
       mode,
