@@ -368,15 +368,17 @@ export const cases: Readonly<Record<string, readonly Case[]>> = {
     one(
       "DeformConv",
       [F([1, 2, 4, 4]), F([2, 1, 2, 2]), F([1, 8, 3, 3], 0.1, 0.4), F([2]), F([1, 4, 3, 3])],
-      {
-        group: 2n,
-      },
+      { group: 2n },
+      1,
+      { opset: 19 },
     ),
-    one("DeformConv", [F([2, 2, 4, 3]), F([1, 2, 2, 1]), F([2, 8, 2, 3], 0.1, 0.4)], {
-      offset_group: 2n,
-      pads: [0n, 0n, 1n, 0n],
-      strides: [2n, 1n],
-    }),
+    one(
+      "DeformConv",
+      [F([2, 2, 4, 3]), F([1, 2, 2, 1]), F([2, 8, 2, 3], 0.1, 0.4)],
+      { offset_group: 2n, pads: [0n, 0n, 1n, 0n], strides: [2n, 1n] },
+      1,
+      { opset: 22 },
+    ),
   ],
   MaxRoiPool: [
     one("MaxRoiPool", [F([1, 2, 4, 4]), fixed([0, 0, 0, 3, 2, 0, 1, 1, 3, 3], [2, 5])], {

@@ -5,26 +5,18 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, isFloat } from "../core/dtype.ts";
-import {
-  CaptureError,
-  DTypeError,
-  FormatError,
-  OptionError,
-  ShapeError,
-  throwIfAborted,
-} from "../core/errors.ts";
+import { DTypeError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
 import { demand, demandNoMore } from "../core/demand.ts";
 import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { counted, listed, show } from "../core/show.ts";
+import { listed, show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
-import { clone, reshape, Tensor } from "../ops/mod.ts";
-import { backendOf, keep, noGrad } from "../tensor/mod.ts";
+import { reshape, Tensor } from "../ops/mod.ts";
+import { backendOf } from "../tensor/mod.ts";
 import { Budget, usualMemory, usualSteps } from "./budget.ts";
 import { checkModel } from "./check.ts";
-import { type Flat, flatten, isFlat } from "./flatten.ts";
-import { graphBody, type Kept, moveTensor, runBody, type RunContext } from "./execute.ts";
+import { graphBody, moveTensor, runBody, type RunContext } from "./execute.ts";
 import {
   functionKey,
   type ModelMessage,
@@ -34,12 +26,11 @@ import {
   type ValueType,
 } from "./messages.ts";
 import { bytesOf, modelBytes } from "./model_writer.ts";
-import { GraphProgram, refused, settle, type Settled } from "./program.ts";
+import { Programs } from "./programs.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
 import { bitsOf, heldAs, narrowRange, type OnnxType, smallFloatValues, typeOfCode } from "./types.ts";
 import {
   checkTexts,
-  describe,
   deviceFor,
   elements,
   nothing,
@@ -115,17 +106,6 @@ export interface OnnxRunOptions {
   readonly compiled?: boolean;
 }
 
-/** A graph written out for some ways through it, and what of it is settled. */
-interface Plan {
-  readonly flat: Flat;
-  readonly settled: Settled;
-  /** Its number among the model's. */
-  readonly what: number;
-}
-
-/** Programs that a model keeps, and elements of inputs that may decide on one. */
-const mostPrograms = 16, mostDeciding = 64;
-
 const runOptions: OptionTable<OnnxRunOptions> = {
   signal: kinds.abortSignal,
   maxSteps: kinds.whole(1),
@@ -153,9 +133,7 @@ export class OnnxModel {
   readonly #constants: Map<string, Value>;
   readonly #context: RunContext;
   readonly #usualSteps: number;
-  readonly #programs = new Map<string, GraphProgram>();
-  readonly #plans = new Map<string, Plan>();
-  #planned = 0;
+  readonly #programs: Programs;
 
   /**
    * Use `Onnx.load`.
@@ -169,6 +147,7 @@ export class OnnxModel {
     this.#message = message;
     this.#constants = constants;
     this.#context = context;
+    this.#programs = new Programs(message.graph, constants, context);
     const { graph, opsets, metadata } = message;
     this.inputs = graph.inputs.filter(({ name }) => !constants.has(name)).map(edgeOf);
     this.outputs = graph.outputs.map(edgeOf);
@@ -250,119 +229,13 @@ export class OnnxModel {
       const body = graphBody(this.#message.graph);
       const budget = new Budget(maxSteps, maxMemory ?? this.#usualMemory(names), signal);
       const results = compiled
-        ? await this.#runCompiled(names, budget, signal)
+        ? await this.#programs.run(names, budget, signal)
         : await runBody(body, names, { ...this.#context, budget });
       const own = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]));
       return Object.fromEntries(body.outputs.map((name, i) => [name, asGiven(results[i], own)]));
     } finally {
       for (const t of copies) t.dispose();
     }
-  }
-
-  /** The program for these inputs, or an ordinary run behind which there is one. */
-  async #runCompiled(names: Map<string, Value>, budget: Budget, signal?: AbortSignal): Promise<Value[]> {
-    this.#demandTensors(names);
-    for (const plan of this.#plans.values()) {
-      const { key } = await this.#keyOf(plan, names), known = this.#programs.get(key);
-      if (!known?.isCurrent) continue;
-      await budget.step(plan.settled.nodes.length);
-      throwIfAborted(signal, "the run");
-      return known.run(names);
-    }
-    const plan = await this.#planOf(names, budget), { key, varying } = await this.#keyOf(plan, names);
-    const { settled, flat: { graph } } = plan, constants = this.#constants;
-    const kept: Kept = {
-      names: settled.names,
-      values: new Map(),
-      types: new Map(),
-      hosts: new Map(),
-      waited: null,
-    };
-    const results = await runBody(graphBody(graph), names, { ...this.#context, budget, kept });
-    if (kept.waited) throw refused(kept.waited, "it waits for values");
-    for (const name of this.#given(names)) {
-      const value = names.get(name);
-      if (value?.kind !== "tensor") continue;
-      kept.types.set(name, value.type);
-      if (!varying.includes(name)) kept.values.set(name, valueOf(keep(copyOf(value.tensor)), value.type));
-    }
-    const oldest = this.#programs.keys().next().value;
-    if (this.#programs.size >= mostPrograms && oldest !== undefined) this.#programs.delete(oldest);
-    this.#programs.set(key, new GraphProgram(graph, settled, varying, constants, kept, this.#context));
-    return results;
-  }
-
-  /** The inputs that the caller gives. */
-  #given(names: ReadonlyMap<string, Value>): string[] {
-    const all = this.#message.graph.inputs.map(({ name }) => name);
-    return all.filter((name) => names.has(name) && names.get(name) !== this.#constants.get(name));
-  }
-
-  /** @throws {CaptureError} for inputs that are no tensors. @throws {OptionError} for a gradient. */
-  #demandTensors(names: ReadonlyMap<string, Value>): void {
-    for (const [name, value] of names) {
-      if (value.kind !== "tensor" || !value.tensor.requiresGrad) continue;
-      throw new OptionError(
-        `run: "${name}" (${describe(value)}) wants a gradient, and a program has none; leave compiled out`,
-      );
-    }
-    for (const name of this.#given(names)) {
-      const value = names.get(name)!;
-      if (value.kind === "tensor") continue;
-      throw new CaptureError(
-        `run: the input "${name}" is ${
-          describe(value)
-        }, and a program takes tensors; run the model without compiled`,
-      );
-    }
-  }
-
-  /** The graph as it is for these inputs: an ordinary run says which branches and turns there are, where there are any. */
-  async #planOf(names: Map<string, Value>, budget: Budget): Promise<Plan> {
-    const { graph } = this.#message, { functions } = this.#context, ways = new Map<string, string[]>();
-    if (!isFlat(graph, functions)) {
-      const results = await runBody(graphBody(graph), names, { ...this.#context, budget, ways });
-      const own = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]));
-      for (const t of results.flatMap((value) => [...tensorsOf(value)])) if (!own.has(t)) t.dispose();
-    }
-    const what = JSON.stringify([...ways]), known = this.#plans.get(what);
-    if (known) return known;
-    const flat = ways.size || !isFlat(graph, functions)
-      ? flatten(graph, functions, ways)
-      : { graph, guards: [] };
-    const plan = { flat, settled: settle(flat, this.#constants), what: this.#planned++ };
-    const oldest = this.#plans.keys().next().value;
-    if (this.#plans.size >= mostPrograms && oldest !== undefined) this.#plans.delete(oldest);
-    this.#plans.set(what, plan);
-    return plan;
-  }
-
-  /** What a program of a plan is known by: shapes, and the values of inputs that decide; and the inputs that are left to vary. */
-  async #keyOf(
-    { settled, what }: Plan,
-    names: ReadonlyMap<string, Value>,
-  ): Promise<{ readonly key: string; readonly varying: string[] }> {
-    const key: string[] = [String(what)], varying: string[] = [];
-    for (const name of this.#given(names)) {
-      const value = names.get(name);
-      if (value?.kind !== "tensor") continue;
-      const { shape, dtype, device, size } = value.tensor;
-      key.push(`${name} ${dtype} ${device} ${shape}`);
-      if (!settled.inputs.includes(name) && !settled.names.has(name)) {
-        varying.push(name);
-        continue;
-      }
-      if (size > mostDeciding) {
-        throw new CaptureError(
-          `run: the ${
-            counted(size, "element")
-          } of the input "${name}" decide on shapes, branches or turns, and at most ${mostDeciding} may do so in a ` +
-            "program; run the model without compiled",
-        );
-      }
-      key.push(String(await elements(value.tensor)));
-    }
-    return { key: key.join(";"), varying };
   }
 
   /** Bytes that a run may make of these values: what the device was told that it may take, or in proportion to them. */
@@ -450,7 +323,6 @@ export class OnnxModel {
   dispose(): void {
     demandNoMore(arguments, 0, "dispose");
     this.#programs.clear();
-    this.#plans.clear();
     for (const value of this.#constants.values()) if (value.kind === "tensor") value.tensor.dispose();
   }
 
@@ -479,11 +351,6 @@ function demandShape(
       `run: the input "${name}" is ${formatShape(given)}, expected [${listed(shape.map((n) => n ?? "?"))}]`,
     );
   }
-}
-
-/** The caller may change what was given. */
-function copyOf(t: Tensor): Tensor {
-  return noGrad(() => clone(t));
 }
 
 /** A value as a caller gets it; what is the caller's or the model's own comes under a handle of its own. */
