@@ -111,6 +111,22 @@ describe("branches and loops in programs", () => {
     }
   });
 
+  it("a scan of opset 8, which goes over batches, is as it was: no program", async () => {
+    using model = await Onnx.load(bytesOfModel({
+      nodes: [["Scan", "_ zero x", "sum all", {
+        body: G("s e", "s2 o", [["Add", "s e", "s2"], ["Identity", "s2", "o"]]),
+        num_scan_inputs: 1n,
+      }]],
+      inputs: { x: ["float", [1, 3, 1]] },
+      outputs: { sum: "float", all: "float" },
+      tensors: { zero: { type: "float", shape: [1, 1], data: [0] } },
+      opset: 8,
+    }));
+    const x = tensor([1, 2, 3], { shape: [1, 3, 1] });
+    assertEquals([...await ((await model.run({ x })).all as Tensor).data() as Float32Array], [1, 3, 6]);
+    await assertRejects(() => model.run({ x }, { compiled: true }), CaptureError, "(Scan) cannot be part");
+  });
+
   it("functions call functions, with attributes, versions and loops of their own", async () => {
     const f = (name: string, nodes: Parameters<typeof nodeOf>[0][]) => ({
       name,

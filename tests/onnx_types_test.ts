@@ -178,6 +178,35 @@ describe("windows and borders", () => {
     }
   });
 
+  it("before opset 11 a smaller image takes the next element, a larger one the last", async () => {
+    const x = tensor([1, 2, 3, 4, 5, 6, 7, 8], { shape: [1, 1, 2, 4] });
+    for (
+      const [scales, want] of [[[1, 1, 0.6, 0.6], [1, 3]], [[1, 1, 1, 1.5], [
+        1,
+        1,
+        2,
+        3,
+        3,
+        4,
+        5,
+        5,
+        6,
+        7,
+        7,
+        8,
+      ]]]
+    ) {
+      const y = await outputOf({
+        nodes: [["Resize", "x scales", "y", { mode: "nearest" }]],
+        inputs: { x: ["float", [1, 1, 2, 4]] },
+        outputs: { y: "float" },
+        tensors: { scales: { type: "float", shape: [4], data: scales } },
+        opset: 10,
+      }, { x }) as Tensor;
+      assertEquals([...await y.data() as Float32Array], want);
+    }
+  });
+
   it("what a negative border cuts off is gone before the rest is repeated", async () => {
     const x = tensor([1, 2, 3, 4]);
     const wanted = { edge: [2, 3, 4, 4, 4], wrap: [2, 3, 4, 2, 3], reflect: [2, 3, 4, 3, 2] };

@@ -66,8 +66,9 @@ export function flatten(
   graph: GraphMessage,
   functions: ReadonlyMap<string, FunctionMessage>,
   ways: ReadonlyMap<string, readonly string[]>,
+  opsets: ReadonlyMap<string, number>,
 ): Flat {
-  const writer = new Writer(functions, ways), names: Names = { own: new Map(), outer: null };
+  const writer = new Writer(functions, ways, opsets), names: Names = { own: new Map(), outer: null };
   writer.all(graph.nodes, { way: "", names, opsets: null });
   for (const { name } of graph.outputs) {
     const from = names.own.get(name);
@@ -81,11 +82,17 @@ class Writer {
   readonly guards: string[] = [];
   readonly #functions: ReadonlyMap<string, FunctionMessage>;
   readonly #ways: ReadonlyMap<string, readonly string[]>;
+  readonly #opsets: ReadonlyMap<string, number>;
   #count = 0;
 
-  constructor(functions: ReadonlyMap<string, FunctionMessage>, ways: ReadonlyMap<string, readonly string[]>) {
+  constructor(
+    functions: ReadonlyMap<string, FunctionMessage>,
+    ways: ReadonlyMap<string, readonly string[]>,
+    opsets: ReadonlyMap<string, number>,
+  ) {
     this.#functions = functions;
     this.#ways = ways;
+    this.#opsets = opsets;
   }
 
   #push(node: NodeMessage): void {
@@ -139,7 +146,8 @@ class Writer {
     else if (node.domain === "" && this.#ways.has(way)) {
       if (node.operator === "If") outputs = this.#branch(node, inputs, way, place);
       else if (node.operator === "Loop") outputs = this.#loop(node, inputs, way, place);
-      else if (node.operator === "Scan" && node.attributes.get("num_scan_inputs")) {
+      else if (node.operator === "Scan" && ((opsets ?? this.#opsets).get("") ?? 1) >= 9) {
+        // Before, it goes over batches, too.
         outputs = this.#scan(node, inputs, way, place);
       }
     }

@@ -124,7 +124,7 @@ export class Programs {
     const what = JSON.stringify([...ways]), known = this.#plans.get(what);
     if (known) return known;
     const flat = ways.size || !isFlat(graph, functions)
-      ? flatten(graph, functions, ways)
+      ? flatten(graph, functions, ways, this.#context.opsets)
       : { graph, guards: [] };
     const plan = { flat, settled: settle(flat, this.#constants), what: this.#planned++ };
     const oldest = this.#plans.keys().next().value;
