@@ -1,7 +1,17 @@
 /** Texts cut, matched and looked up; bent windows and boxes; drawn classes: against plain JavaScript. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { FormatError, Onnx, type OnnxStrings, type OnnxValue, randn, type Tensor, tensor } from "../mod.ts";
+import {
+  FerrotypeError,
+  FormatError,
+  Onnx,
+  type OnnxStrings,
+  type OnnxValue,
+  randn,
+  type Tensor,
+  tensor,
+} from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
+import { operators } from "../src/onnx/operators/table.ts";
 import { bytesOfModel, type SmallModel } from "./_onnx_model.ts";
 import { describe, it } from "./_suite.ts";
 import { width } from "./_width.ts";
@@ -101,6 +111,56 @@ describe("texts", () => {
       -1n,
       7n,
     ]);
+  });
+});
+
+describe("nodes that fit nothing", () => {
+  it("are told by name, whatever an operator makes of them", async () => {
+    const random = new Generator(43),
+      attributes = ["axis", "size", "kernel_shape", "mode", "perm", "group", "pads"];
+    const wrong: [string, string, Record<string, bigint | bigint[]>][] = [
+      ["Sum", "", {}],
+      ["Mean", "", {}],
+      ["Concat", "", { axis: 0n }],
+      ["LRN", "x", { size: 0n }],
+      ["AveragePool", "x", {}],
+      ["GridSample", "x x", {}],
+    ];
+    const table = Object.keys(operators[""]).filter((name) => !/^(If|Loop|Scan|SequenceMap)$/.test(name));
+    for (let i = 0; i < width(120, 30); i++) {
+      const many = Array.from({ length: random.integer(0, 5) }, () => "xns"[random.integer(0, 3)]).join(" ");
+      const some = Array.from(
+        { length: random.integer(0, 4) },
+        () => attributes[random.integer(0, attributes.length)],
+      );
+      wrong.push([
+        table[random.integer(0, table.length)],
+        many,
+        Object.fromEntries(
+          some.map((name, k) => k % 2 ? [name, [1n, -1n, 2n]] : [name, BigInt(random.integer(-2, 4))]),
+        ),
+      ]);
+    }
+    for (const [operator, names, given] of wrong) {
+      const bytes = bytesOfModel({
+        nodes: [[operator, names, "y z", given]],
+        inputs: { x: ["float", null], n: ["int64", null], s: ["float", null] },
+        outputs: { y: "float" },
+        opset: 24,
+      });
+      const sizes = Array.from({ length: random.integer(0, 4) }, () => random.integer(0, 3));
+      const count = sizes.reduce((a, b) => a * b, 1);
+      try {
+        using model = await Onnx.load(bytes);
+        await model.run({
+          x: tensor(new Float32Array(count), { shape: sizes }),
+          n: tensor(BigInt64Array.of(1n, -1n)),
+          s: tensor(2),
+        }, { maxSteps: 1000 });
+      } catch (error) {
+        assert(error instanceof FerrotypeError, `${operator} ${names}: ${(error as Error).stack}`);
+      }
+    }
   });
 });
 

@@ -308,6 +308,12 @@ function inNode(cause: unknown, node: NodeMessage): unknown {
   if (isOurs && !cause.message.includes(nodeName(node))) {
     cause.message = `${nodeName(node)}: ${cause.message}`;
   }
+  // An operator trusts what it is given: what is wrong with that in a way of which it knows nothing is the file's.
+  if (cause instanceof TypeError || cause instanceof RangeError) {
+    return new FormatError(`${nodeName(node)}: its inputs or attributes do not fit it (${cause.message})`, {
+      cause,
+    });
+  }
   return cause;
 }
 
