@@ -24,8 +24,14 @@ export type Ways = Map<string, string[]>;
 /** A graph that is written out. */
 export interface Flat {
   readonly graph: GraphMessage;
-  /** Names whose values decided on branches and turns. */
-  readonly guards: readonly string[];
+  /** What decided on branches and turns. */
+  readonly guards: readonly Guard[];
+}
+
+/** A name whose value decides on what a node runs. */
+export interface Guard {
+  readonly name: string;
+  readonly node: NodeMessage;
 }
 
 /** Nodes of a flat graph at most. */
@@ -79,7 +85,7 @@ export function flatten(
 
 class Writer {
   readonly nodes: NodeMessage[] = [];
-  readonly guards: string[] = [];
+  readonly guards: Guard[] = [];
   readonly #functions: ReadonlyMap<string, FunctionMessage>;
   readonly #ways: ReadonlyMap<string, readonly string[]>;
   readonly #opsets: ReadonlyMap<string, number>;
@@ -199,20 +205,20 @@ class Writer {
   }
 
   #branch(node: NodeMessage, inputs: readonly string[], way: string, place: Place): string[] {
-    this.guards.push(inputs[0]);
+    this.guards.push({ name: inputs[0], node });
     return this.#inline(graphOf(node, this.#ways.get(way)![0]), [], `${way}:0`, place);
   }
 
   #loop(node: NodeMessage, inputs: readonly string[], way: string, place: Place): string[] {
     const body = graphOf(node, "body"), turns = this.#ways.get(way)!.length;
-    this.guards.push(...inputs.slice(0, 2).filter(Boolean));
+    this.guards.push(...inputs.slice(0, 2).filter(Boolean).map((name) => ({ name, node })));
     let states = inputs.slice(2);
     const lists: string[][] = body.outputs.slice(1 + states.length).map(() => []);
     for (let turn = 0; turn < turns; turn++) {
       const goes = this.add("Cast", [this.#whole(1)], undefined, { to: { kind: "int", value: 9n } });
       const given = [this.#whole(turn), goes, ...states];
       const [goOn, ...rest] = this.#inline(body, given, `${way}:${turn}`, place);
-      this.guards.push(goOn);
+      this.guards.push({ name: goOn, node });
       states = rest.slice(0, states.length);
       lists.forEach((list, i) => list.push(rest[states.length + i]));
     }

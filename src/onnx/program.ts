@@ -10,7 +10,7 @@
 import type { DataArray } from "../core/dtype.ts";
 import { CaptureError } from "../core/errors.ts";
 import { isFloat } from "../core/dtype.ts";
-import type { Tensor } from "../ops/mod.ts";
+import { full, type Tensor } from "../ops/mod.ts";
 import { compile, noGrad } from "../tensor/mod.ts";
 import { Budget } from "./budget.ts";
 import { asValues, Call, nodeName } from "./call.ts";
@@ -19,7 +19,7 @@ import { Holders } from "./holders.ts";
 import type { Flat } from "./flatten.ts";
 import type { GraphMessage, NodeMessage } from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
-import { type Value, valueOf } from "./values.ts";
+import { type TensorValue, type Value, valueOf } from "./values.ts";
 
 /** Operators that look at nothing but sizes. */
 const ofSizes: readonly string[] = ["Shape", "Size"];
@@ -30,6 +30,8 @@ export interface Settled {
   readonly names: ReadonlySet<string>;
   /** Those of them that are inputs of the graph. */
   readonly inputs: readonly string[];
+  /** The nodes on which they decide. */
+  readonly deciders: ReadonlyMap<string, NodeMessage>;
   /** The nodes of the program. */
   readonly nodes: readonly NodeMessage[];
 }
@@ -43,12 +45,15 @@ function readOf(node: NodeMessage): string[] {
 /** What of a graph is settled; `constants` are the values of its file. @throws {CaptureError} for what is no program. */
 export function settle({ graph, guards }: Flat, constants: ReadonlyMap<string, Value>): Settled {
   const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
-  const needed = new Set<string>(), open = [...graph.nodes.flatMap(readOf), ...guards];
-  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+  const needed = new Map<string, NodeMessage>();
+  const open = [...graph.nodes.flatMap((node) => readOf(node).map((name) => ({ name, node }))), ...guards];
+  for (let at = open.pop(); at; at = open.pop()) {
+    const { name, node } = at, maker = makers.get(name);
     if (needed.has(name)) continue;
-    needed.add(name);
-    const maker = makers.get(name);
-    if (maker && !ofSizes.includes(maker.operator)) open.push(...usesOf(maker));
+    needed.set(name, node);
+    if (maker && !ofSizes.includes(maker.operator)) {
+      open.push(...usesOf(maker).map((name) => ({ name, node })));
+    }
   }
   const names = new Set<string>(), nodes: NodeMessage[] = [];
   for (const [name, value] of constants) {
@@ -66,22 +71,15 @@ export function settle({ graph, guards }: Flat, constants: ReadonlyMap<string, V
     if (isSettled) { for (const name of node.outputs) names.add(name); }
     else nodes.push(node);
   }
-  const guard = guards.find((name) => !names.has(name));
-  if (guard !== undefined) {
-    throw new CaptureError(
-      `run: "${
-        guard.replace("\0", "")
-      }", on which a branch or a loop depends, follows from random numbers, and a program has none; ` +
-        "run the model without compiled",
-    );
-  }
+  const guard = guards.find(({ name }) => !names.has(name));
+  if (guard) throw refused(guard.node, "what it runs is drawn at random");
   for (const node of nodes) {
     const unsettled = readOf(node).find((name) => !names.has(name));
     if (unsettled !== undefined) throw refused(node, `it reads "${unsettled}", which is drawn at random`);
     const hasGraph = [...node.attributes.values()].some(({ kind }) => kind === "graph");
     if (hasGraph) throw refused(node, "which of its graphs is run, or how often, depends on values");
   }
-  return { names, inputs, nodes };
+  return { names, inputs, deciders: needed, nodes };
 }
 
 /** Why a node cannot be part of a program. */
@@ -132,6 +130,11 @@ function valueAs(tree: Tree, form: Form): Value {
   return valueOf(tree as Tensor, (form as { type: Value & { kind: "tensor" } }).type.type);
 }
 
+/** A tensor of one number as what every program takes into its expressions. */
+function asNumber({ tensor, type }: TensorValue, number: number): Value {
+  return valueOf(full(tensor.shape, number, { dtype: tensor.dtype, device: tensor.device }), type);
+}
+
 /** A graph for inputs of some shapes. */
 export class GraphProgram {
   readonly #inputs: readonly string[];
@@ -149,13 +152,16 @@ export class GraphProgram {
     context: RunContext,
   ) {
     this.#inputs = inputs;
-    const read = [...settled.names].flatMap((name) => {
+    const read = [...settled.names, ...kept.numbers.keys()].flatMap((name) => {
       const value = constants.get(name);
       return value?.kind === "tensor" ? [value.tensor] : [];
     });
     this.#versions = read.map((t) => [t, t.storage.version]);
     this.#run = compile((...given: Tensor[]): Tree => {
       const names = new Map([...constants, ...kept.values]);
+      for (const [name, number] of kept.numbers) {
+        names.set(name, asNumber(names.get(name) as TensorValue, number));
+      }
       inputs.forEach((name, i) => {
         const as = kept.types.get(name);
         names.set(name, valueOf(given[i], as));

@@ -72,15 +72,22 @@ export class Programs {
       values: new Map(),
       types: new Map(),
       hosts: new Map(),
+      numbers: new Map(),
       waited: null,
     };
     const results = await runBody(graphBody(graph), names, { ...this.#context, budget, kept });
     if (kept.waited) throw refused(kept.waited, "it waits for values");
-    for (const name of this.#given(names)) {
+    const given = this.#given(names);
+    for (const name of given) {
       const value = names.get(name);
       if (value?.kind !== "tensor") continue;
       kept.types.set(name, value.type);
       if (!varying.includes(name)) kept.values.set(name, valueOf(keep(copyOf(value.tensor)), value.type));
+    }
+    for (const [name, value] of [...constants, ...kept.values]) {
+      if (given.includes(name)) continue;
+      if (value.kind !== "tensor" || value.tensor.size !== 1 || value.tensor.dtype !== "f32") continue;
+      kept.numbers.set(name, Number((await elements(value.tensor))[0]));
     }
     const oldest = this.#programs.keys().next().value;
     if (this.#programs.size >= mostPrograms && oldest !== undefined) this.#programs.delete(oldest);
@@ -149,12 +156,12 @@ export class Programs {
         continue;
       }
       if (size > mostDeciding) {
-        throw new CaptureError(
-          `run: the ${
-            counted(size, "element")
-          } of the input "${name}" decide on shapes, branches or turns, and at most ${mostDeciding} may do so in a ` +
-            "program; run the model without compiled",
-        );
+        const node = settled.deciders.get(name), many = counted(size, "element");
+        const reason =
+          `the ${many} of the input "${name}" decide on it, and at most ${mostDeciding} may do so`;
+        throw node
+          ? refused(node, reason)
+          : new CaptureError(`run: ${reason}; run the model without compiled`);
       }
       key.push(String(await elements(value.tensor)));
     }
