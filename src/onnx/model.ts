@@ -100,8 +100,8 @@ export interface OnnxRunOptions {
   readonly maxMemory?: number;
   /**
    * As a program: the first run with inputs of some shapes is an ordinary one, the next ones do what it did, fused and planned as
-   * `compile` does it. What decides on shapes, branches and turns of loops (a list of sizes, a count) is part of the program, which
-   * is for these values then. Without gradients. Default false.
+   * `compile` does it. What decides on shapes, branches and turns of loops (a list of sizes, a count, an input of at most 64 elements)
+   * is part of the program, which is for these values then. Without gradients. Default false.
    */
   readonly compiled?: boolean;
 }
