@@ -30,7 +30,8 @@ export interface Given {
 }
 
 type Input = Drawn | Given | null;
-type Attribute =
+/** A value of an attribute: whole ones are bigints. */
+export type Attribute =
   | number
   | bigint
   | string
@@ -38,7 +39,8 @@ type Attribute =
   | readonly bigint[]
   | readonly string[]
   | GraphMessage;
-type Node = readonly [
+/** A node: its operator, inputs, outputs and attributes. */
+export type Node = readonly [
   operator: string,
   inputs: string,
   outputs: string,
@@ -96,7 +98,8 @@ function attributeOf(value: Attribute): AttributeValue {
 const names = (list: string): string[] =>
   list.split(" ").filter(Boolean).map((name) => name === "_" ? "" : name);
 
-function nodeOf([operator, inputs, outputs, attributes = {}]: Node, domain = ""): NodeMessage {
+/** A node as it is written here: `_` in a list of names is one that is left out. */
+export function nodeOf([operator, inputs, outputs, attributes = {}]: Node, domain = ""): NodeMessage {
   return {
     name: "",
     operator,
@@ -114,7 +117,7 @@ const valueOf = (name: string, code: number) => ({
 });
 
 /** A graph of an attribute; its inputs and outputs by name. */
-function G(inputs: string, outputs: string, nodes: readonly Node[]): GraphMessage {
+export function G(inputs: string, outputs: string, nodes: readonly Node[]): GraphMessage {
   return {
     name: "body",
     nodes: nodes.map((node) => nodeOf(node)),
@@ -361,6 +364,27 @@ export const cases: Readonly<Record<string, readonly Case[]>> = {
       one("GridSample", [F([1, 2, 4, 3]), F([1, 2, 3, 2], -1.2, 1.2)], { mode, padding_mode })
     )
   ),
+  DeformConv: [
+    one(
+      "DeformConv",
+      [F([1, 2, 4, 4]), F([2, 1, 2, 2]), F([1, 8, 3, 3], 0.1, 0.4), F([2]), F([1, 4, 3, 3])],
+      { group: 2n },
+      1,
+      { opset: 19 },
+    ),
+    one(
+      "DeformConv",
+      [F([2, 2, 4, 3]), F([1, 2, 2, 1]), F([2, 8, 2, 3], 0.1, 0.4)],
+      { offset_group: 2n, pads: [0n, 0n, 1n, 0n], strides: [2n, 1n] },
+      1,
+      { opset: 22 },
+    ),
+  ],
+  MaxRoiPool: [
+    one("MaxRoiPool", [F([1, 2, 4, 4]), fixed([0, 0, 0, 3, 2, 0, 1, 1, 3, 3], [2, 5])], {
+      pooled_shape: [2n, 1n],
+    }),
+  ],
   RoiAlign: ["avg", "max"].map((mode) =>
     one("RoiAlign", [F([1, 2, 6, 6]), fixed([0.5, 1, 4.5, 5], [1, 4]), I([0])], {
       mode,

@@ -27,6 +27,8 @@ import { OnnxGraph } from "../src/onnx/graph_writer.ts";
 import { ProtobufWriter } from "../src/onnx/protobuf_writer.ts";
 import { call } from "./_command.ts";
 import { findSuite, runSuiteTest, suiteTests } from "./_onnx_suite.ts";
+import { bytesOfModel } from "./_onnx_model.ts";
+import type { OnnxType } from "../src/onnx/types.ts";
 import { describe, it } from "./_suite.ts";
 import { width } from "./_width.ts";
 
@@ -390,6 +392,29 @@ describe("arrays of NumPy", () => {
     }
   });
 
+  it("have their bytes in either order, and u64 as far as i64 goes", async () => {
+    const random = new Generator(9);
+    const kinds = { f4: 4, f8: 8, f2: 2, i8: 8, i4: 4, i2: 2, u2: 2, u4: 4, u8: 8 };
+    for (const [kind, size] of Object.entries(kinds)) {
+      const numbers = Array.from({ length: 5 * size }, () => random.integer(0, 64));
+      const head = (order: string) => `{'descr': '${order}${kind}', 'fortran_order': False, 'shape': (5,), }`;
+      const turned = numbers.map((_, i) => numbers[i - i % size + size - 1 - i % size]);
+      const little = await readNpy(file(head("<"), numbers)), big = await readNpy(file(head(">"), turned));
+      assertEquals([big.dtype, await big.data()], [little.dtype, await little.data()], kind);
+    }
+    const large = file("{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }", [
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      128,
+    ]);
+    await assertRejects(() => readNpy(large), FormatError, "element 0 is 9223372036854775808");
+  });
+
   it("come back as they were saved, of every dtype that NumPy has", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ferrotype-npy-")), path = join(folder, "a.npy");
     try {
@@ -429,7 +454,7 @@ describe("arrays of NumPy", () => {
       const [bytes, reason] of [
         [new Uint8Array(3), /does not begin with/],
         [file(good, [1, 2, 3]), /is \[1\], 4 bytes, and has 3/],
-        [file(good.replace("<f4", ">f4"), [0, 0, 0, 0]), /elements are >f4/],
+        [file(good.replace("<f4", "<c8"), [0, 0, 0, 0]), /elements are <c8/],
         [file(good.replace("<f4", "|O"), [0, 0, 0, 0]), /says no array|elements are/],
         [file(good.replace("(1,)", "(99999999999999, 99999999)"), [0, 0, 0, 0]), /shape is/],
         [file(good, [0, 0, 0, 0], 9), /version 9/],
@@ -514,6 +539,36 @@ describe("the command", () => {
         (await call([...args, "--output", `y=${at("o.npz")}`])).stderr,
         /takes all outputs by name/,
       );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("takes a number or a text for an input of any type, and says what it does not take", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-")), model = join(folder, "m.onnx");
+    const ask = async (type: OnnxType, given: string) => {
+      writeFileSync(
+        model,
+        bytesOfModel({ nodes: [["Identity", "x", "y"]], inputs: { x: [type, []] }, outputs: { y: type } }),
+      );
+      const { stdout, stderr, code } = await call(["run", model, "--input", `x=${given}`, "--json"]);
+      return code === 0 ? JSON.parse(stdout).outputs.y.data : stderr;
+    };
+    try {
+      const taken: [OnnxType, string, unknown][] = [
+        ["uint8", "200", 200],
+        ["bool", "true", 1],
+        ["int64", "-9007199254740993", "-9007199254740993"],
+        ["uint64", "18446744073709551615", "18446744073709551615"],
+        ["string", "a=b", ["a=b"]],
+        ["float16", "1.5", 1.5],
+        ["double", "0.1", 0.1],
+      ];
+      for (const [type, given, want] of taken) assertEquals(await ask(type, given), want, type);
+      assertMatch(await ask("int32", "1.5"), /"1.5", and int32 is a whole number/);
+      assertMatch(await ask("bool", "2"), /"2", and bool is true or false/);
+      assertMatch(await ask("int64", "9223372036854775808"), /more than int64 holds/);
+      assertMatch(await ask("float", "abc"), /"abc", expected @file.npy or a number/);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  type DType,
   DTypeError,
   Onnx,
   type OnnxValue,
@@ -30,17 +31,68 @@ function named(text: string, option: string): [name: string, rest: string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
+/** What holds a number of ONNX's types; f32 what is not here. */
+const dtypes: Readonly<Record<string, DType>> = {
+  double: "f64",
+  float16: "f16",
+  bfloat16: "bf16",
+  bool: "bool",
+  uint8: "u8",
+  ...Object.fromEntries(["int8", "int16", "uint16", "int32"].map((type) => [type, "i32"])),
+  ...Object.fromEntries(["int64", "uint32", "uint64"].map((type) => [type, "i64"])),
+};
+
+/** One number, truth value or text, as an input of `type`. */
+function single(name: string, text: string, type: string): OnnxValue {
+  if (type === "string") return { shape: [], data: [text] };
+  const dtype = dtypes[type] ?? "f32", plain = text.trim(), isWhole = /^[+-]?\d+$/.test(plain);
+  const truth = type === "bool" ? ["false", "true"].indexOf(plain.toLowerCase()) : -1;
+  const value = truth >= 0 ? truth : Number(plain);
+  if (plain === "" || Number.isNaN(value)) {
+    throw new UsageError(`run: --input ${name} is "${text}", expected @file.npy or a number`);
+  }
+  if (!isWhole && ["i32", "i64", "u8"].includes(dtype) || dtype === "bool" && value !== 0 && value !== 1) {
+    throw new UsageError(
+      `run: --input ${name} is "${text}", and ${type} is ${
+        dtype === "bool" ? "true or false" : "a whole number"
+      }`,
+    );
+  }
+  if (dtype !== "i64") {
+    return tensor(value, { dtype, ...(dtype === "f64" ? { device: "reference" } : {}) });
+  }
+  const [whole, bits] = [BigInt(plain), type === "uint64" ? BigInt.asUintN : BigInt.asIntN];
+  if (bits(64, whole) !== whole) {
+    throw new UsageError(`run: --input ${name} is "${text}", more than ${type} holds`);
+  }
+  return tensor(BigInt64Array.of(BigInt.asIntN(64, whole)), { shape: [] });
+}
+
 /** Whether a file is an archive of arrays. */
 const isArchive = (path: string): boolean => /\.npz$/i.test(path);
 
 /** A value as JSON has it: nested lists, numbers beyond doubles as texts. */
-async function shown(value: OnnxValue): Promise<unknown> {
+async function shown(value: OnnxValue, type = ""): Promise<unknown> {
   if (value === null) return null;
   if (value instanceof Tensor) {
-    return { dtype: value.dtype, shape: value.shape, data: await value.toArray() };
+    const { dtype, shape } = value;
+    if (dtype !== "i64") return { dtype, shape, data: await value.toArray() };
+    const bits = type === "uint64" ? BigInt.asUintN : BigInt.asIntN;
+    const list = Array.from(await value.data() as BigInt64Array, (v) => {
+      const whole = bits(64, v), number = Number(whole);
+      return Number.isSafeInteger(number) ? number : String(whole);
+    });
+    return { dtype, shape, data: nested(list, shape) };
   }
-  if (Array.isArray(value)) return await Promise.all(value.map(shown));
+  if (Array.isArray(value)) return await Promise.all(value.map((item) => shown(item)));
   return value;
+}
+
+/** A row-major list as lists in lists. */
+function nested(list: readonly unknown[], shape: readonly number[]): unknown {
+  if (shape.length === 0) return list[0];
+  const [count, ...rest] = shape, size = count ? list.length / count : 0;
+  return Array.from({ length: count }, (_, i) => nested(list.slice(i * size, (i + 1) * size), rest));
 }
 
 /** The command. */
@@ -54,7 +106,7 @@ export const runCommand: Command = {
     input: {
       value: "NAME=@FILE.npy",
       multiple: true,
-      help: "an input; again for more. A number stands for itself; @FILE.npz holds inputs by name",
+      help: "an input; again for more. A number or text stands for itself; @FILE.npz holds inputs by name",
     },
     output: {
       value: "NAME=FILE.npy",
@@ -112,12 +164,7 @@ export const runCommand: Command = {
       const place = type === "double" ? { dtype: "f64", device: "reference" } as const : {};
       if (rest.startsWith("@")) put(name, await readNpy(rest.slice(1), place));
       else {
-        const number = Number(rest),
-          dtype = type === "int64" ? "i64" : type === "int32" ? "i32" : place.dtype ?? "f32";
-        if (rest.trim() === "" || Number.isNaN(number)) {
-          throw new UsageError(`run: --input ${name} is "${rest}", expected @file.npy or a number`);
-        }
-        put(name, tensor(number, { ...place, dtype }));
+        put(name, single(name, rest, type ?? "float"));
       }
     }
     const results = await model.run(inputs);
@@ -143,7 +190,9 @@ export const runCommand: Command = {
     }
     if (values.flag("json")) {
       const outputs = await Promise.all(
-        Object.entries(results).map(async ([name, v]) => [name, await shown(v)]),
+        Object.entries(results).map(async ([name, v]) =>
+          [name, await shown(v, model.outputs.find((edge) => edge.name === name)?.type)] as const
+        ),
       );
       return await printJson({ model: positionals[0], device, outputs: Object.fromEntries(outputs) });
     }

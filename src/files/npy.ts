@@ -23,7 +23,7 @@ export interface NpyArray {
 
 /** What is read of NumPy's kinds of elements: the dtype here and the view of the file's bytes. */
 const kinds: Readonly<
-  Record<string, readonly [dtype: DType, bytes: number, read?: (v: DataView, at: number) => number]>
+  Record<string, readonly [dtype: DType, bytes: number, read?: (v: DataView, at: number) => number | bigint]>
 > = {
   f4: ["f32", 4],
   f2: ["f16", 2],
@@ -36,6 +36,7 @@ const kinds: Readonly<
   i2: ["i32", 2, (v, at) => v.getInt16(at, true)],
   u2: ["i32", 2, (v, at) => v.getUint16(at, true)],
   u4: ["i64", 4, (v, at) => v.getUint32(at, true)],
+  u8: ["i64", 8, (v, at) => v.getBigUint64(at, true)],
 };
 
 /** The longest head and the most dims that are read. */
@@ -67,7 +68,7 @@ export function readNpyArray(bytes: Uint8Array, name: string): NpyArray {
     throw fail(`its head is ${quote(head.trim().slice(0, 80))}, which says no array`);
   }
   const row = Object.hasOwn(kinds, kind[2]) ? kinds[kind[2]] : undefined;
-  if (!row || kind[1] === ">") throw fail(`its elements are ${kind[1]}${kind[2]}, which are not read`);
+  if (!row) throw fail(`its elements are ${kind[1]}${kind[2]}, which are not read`);
   const shape = dims[1].split(",").map((text) => text.trim().replace(/L$/, "")).filter((text) => text !== "")
     .map(Number);
   const count = sizeOf(shape), [dtype, size, read] = row;
@@ -79,12 +80,24 @@ export function readNpyArray(bytes: Uint8Array, name: string): NpyArray {
     throw fail(`it is ${formatShape(shape)}, ${counted(count * size, "byte")}, and has ${rest}`);
   }
   const body = bytes.slice(start + length);
+  if (kind[1] === ">") turnBytes(body, size);
   const data = read
     ? widened(dtype, count, size, new DataView(body.buffer), read)
     : arrayOn(dtype, body.buffer, 0, count);
+  const large = kind[2] === "u8" ? (data as BigInt64Array).findIndex((x) => x < 0n) : -1;
+  if (large >= 0) {
+    throw fail(
+      `element ${large} is ${BigInt.asUintN(64, data[large] as bigint)}, more than i64 holds, 2^63 - 1`,
+    );
+  }
   const other = dtype === "bool" ? (data as Uint8Array).findIndex((x) => x > 1) : -1;
   if (other >= 0) throw fail(`element ${other} of its bools is ${data[other]}, expected 0 or 1`);
   return { dtype, shape, data, isTurned: order[1] === "True" && shape.length > 1 };
+}
+
+/** Elements of `size` bytes that begin with the highest one, each turned over. */
+function turnBytes(bytes: Uint8Array, size: number): void {
+  for (let at = 0; at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
 }
 
 function widened(
@@ -92,10 +105,10 @@ function widened(
   count: number,
   size: number,
   view: DataView,
-  read: (v: DataView, at: number) => number,
+  read: (v: DataView, at: number) => number | bigint,
 ): DataArray {
   if (dtype === "i64") return BigInt64Array.from({ length: count }, (_, i) => BigInt(read(view, i * size)));
-  return Int32Array.from({ length: count }, (_, i) => read(view, i * size));
+  return Int32Array.from({ length: count }, (_, i) => Number(read(view, i * size)));
 }
 
 /**

@@ -8,13 +8,13 @@ import type { DeviceName } from "../backends/contract.ts";
 import type { DataArray } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { normalizeAxis, sizeOf } from "../core/shape.ts";
-import type { Tensor } from "../ops/mod.ts";
+import { Tensor } from "../ops/mod.ts";
 import { toNumbers } from "../tensor/mod.ts";
 import type { Budget } from "./budget.ts";
 import type { Holders } from "./holders.ts";
 import type { AttributeValue, GraphMessage, NodeMessage, TensorMessage, ValueType } from "./messages.ts";
 import type { OnnxType } from "./types.ts";
-import { describe, type TensorValue, type TextValue, type Value } from "./values.ts";
+import { describe, type TensorValue, type TextValue, type Value, valueOf } from "./values.ts";
 
 /** What a run gives its nodes beside their inputs. */
 export interface Surroundings {
@@ -58,6 +58,11 @@ export class Call {
     this.opset = opset;
     this.around = around;
     this.#host = host;
+  }
+
+  /** The same node with other inputs, whose elements in JavaScript are those of `host` where it has them. */
+  replaced(inputs: readonly (Value | null)[], host: ReadonlyMap<number, DataArray>): Call {
+    return new Call(this.node, inputs, this.opset, this.around, new Map([...this.#host, ...host]));
   }
 
   /** An error in this node. */
@@ -221,6 +226,18 @@ export class Call {
   list(i: number, name: string): number[] | null {
     return this.has(i) ? this.numbers(i) : this.ints(name);
   }
+}
+
+/** What an operator gave, as values. */
+export function asValues(result: Results, call: Call): (Value | null)[] {
+  const list = Array.isArray(result) ? result : [result];
+  return list.map((one) => {
+    if (one instanceof Tensor) {
+      const type = call.inputs[0]?.kind === "tensor" ? call.inputs[0] : null;
+      return type && type.tensor.dtype === one.dtype ? valueOf(one, type.type) : valueOf(one);
+    }
+    return one as Value | null;
+  });
 }
 
 /** What a node is called in messages. */

@@ -5,7 +5,13 @@
  */
 import { FormatError } from "../core/errors.ts";
 import { nodeName } from "./call.ts";
-import type { FunctionMessage, GraphMessage, ModelMessage, NodeMessage } from "./messages.ts";
+import {
+  functionKey,
+  type FunctionMessage,
+  type GraphMessage,
+  type ModelMessage,
+  type NodeMessage,
+} from "./messages.ts";
 import { newestOpset, operatorOf, operators } from "./operators/table.ts";
 import { tensorProblem } from "./tensors.ts";
 import { hint } from "../core/nearest.ts";
@@ -39,7 +45,7 @@ export function checkModel(
         if (problem !== null) say(problem);
       }
     }
-    if (functions.has(`${node.domain}:${node.operator}`)) return;
+    if (functions.has(functionKey(node.domain, node.operator, node.overload))) return;
     const operator = operatorOf(node.domain, node.operator), newest = newestOpset[node.domain];
     if (!operator) {
       const table = Object.hasOwn(operators, node.domain) ? Object.keys(operators[node.domain]) : [];

@@ -9,17 +9,18 @@
 import type { DeviceName } from "../backends/contract.ts";
 import type { DataArray } from "../core/dtype.ts";
 import { CancelledError, FerrotypeError, FormatError } from "../core/errors.ts";
-import { reshape, Tensor, tensor } from "../ops/mod.ts";
+import { reshape, type Tensor, tensor } from "../ops/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 import type { Budget } from "./budget.ts";
 import { Holders } from "./holders.ts";
-import { Call, nodeName, type Results, type Surroundings } from "./call.ts";
-import type {
-  AttributeValue,
-  FunctionMessage,
-  GraphMessage,
-  NodeMessage,
-  TensorMessage,
+import { asValues, Call, nodeName, type Results, type Surroundings } from "./call.ts";
+import {
+  type AttributeValue,
+  functionKey,
+  type FunctionMessage,
+  type GraphMessage,
+  type NodeMessage,
+  type TensorMessage,
 } from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
 import type { OnnxType } from "./types.ts";
@@ -53,6 +54,10 @@ export interface Run extends RunContext {
   readonly budget: Budget;
   /** Of the model's own graph, where a program is made behind the run. */
   readonly kept?: Kept | null;
+  /** What the run went through, where it is asked for: the attributes of graphs by the way to their node. */
+  readonly ways?: Map<string, string[]>;
+  /** The way to the graph that is run. */
+  readonly way?: string;
 }
 
 /** How deep graphs and functions call each other. */
@@ -226,12 +231,15 @@ async function runNode(
     if (value === undefined) throw new FormatError(`${nodeName(node)}: nothing gives its input "${name}"`);
     return value;
   });
-  const own = context.functions.get(`${node.domain}:${node.operator}`);
-  if (own) return await runFunction(own, node, inputs, context, depth);
+  const own = context.functions.get(functionKey(node.domain, node.operator, node.overload));
+  const way = `${context.way ?? ""}/${at}`;
+  if (own) return await runFunction(own, node, inputs, { ...context, way: `${way}:0` }, depth);
   const operator = operatorOf(node.domain, node.operator);
   if (!operator) throw new FormatError(`${nodeName(node)}: there is no such operator`);
   const placed = await onOneDevice(inputs, context);
   const tensor = async (t: TensorMessage): Promise<Value> => budget.adopt(await context.tensor(t));
+  const graphs: string[] = [], isLoop = node.domain === "" && ["Loop", "Scan"].includes(node.operator);
+  if (isLoop) context.ways?.set(way, graphs);
   const around: Surroundings = {
     device: context.device,
     tensor,
@@ -243,7 +251,13 @@ async function runNode(
       for (const t of graph.initializers) if (!names.has(t.name)) names.set(t.name, await tensor(t));
       // A turn of a loop is a step, whether or not there is a node in it.
       await context.budget.step();
-      return await runBody(graphBody(graph), names, context, scope, depth + 1);
+      let inner = context;
+      if (context.ways) {
+        context.ways.set(way, graphs);
+        inner = { ...context, way: `${way}:${graphs.length}` };
+        graphs.push([...node.attributes].find(([, { value }]) => value === graph)?.[0] ?? "");
+      }
+      return await runBody(graphBody(graph), names, inner, scope, depth + 1);
     },
     replay: async (name, values) => {
       const nodes = nodesFor(name, body.nodes, at, new Set(values.keys()));
@@ -268,10 +282,10 @@ async function runNode(
     if (depth === 0) context.kept?.hosts.set(node.inputs[i], data.slice());
   }
   let given: readonly (Value | null)[] = [];
-  const call = new Call(node, placed, context.opsets.get(node.domain) ?? 1, around, host);
+  const call = new Call(node, placed, (node.opsets ?? context.opsets).get(node.domain) ?? 1, around, host);
   try {
-    // What waits is in no scope: others may run meanwhile, and what they make would be freed with it.
-    if (operator.waits) {
+    // What waits is in no scope: others may run meanwhile, and what they make would be freed with it. Texts are waited for.
+    if (operator.waits || placed.some((value) => value?.kind === "texts")) {
       const result = budget.within(() => operator.run(call));
       const isKept = context.kept && depth === 0 &&
         node.outputs.every((name) => context.kept!.names.has(name));
@@ -296,19 +310,13 @@ function inNode(cause: unknown, node: NodeMessage): unknown {
   if (isOurs && !cause.message.includes(nodeName(node))) {
     cause.message = `${nodeName(node)}: ${cause.message}`;
   }
+  // An operator trusts what it is given: what is wrong with that in a way of which it knows nothing is the file's.
+  if (cause instanceof TypeError || cause instanceof RangeError) {
+    return new FormatError(`${nodeName(node)}: its inputs or attributes do not fit it (${cause.message})`, {
+      cause,
+    });
+  }
   return cause;
-}
-
-/** What an operator gave, as values. */
-export function asValues(result: Results, call: Call): (Value | null)[] {
-  const list = Array.isArray(result) ? result : [result];
-  return list.map((one) => {
-    if (one instanceof Tensor) {
-      const type = call.inputs[0]?.kind === "tensor" ? call.inputs[0] : null;
-      return type && type.tensor.dtype === one.dtype ? valueOf(one, type.type) : valueOf(one);
-    }
-    return one as Value | null;
-  });
 }
 
 /** Inputs on one device: the reference device when one of them is f64, else the model's. */
@@ -332,20 +340,31 @@ export async function moveTensor(t: Tensor, device: DeviceName): Promise<Tensor>
   return tensor(await t.data(), { dtype: t.dtype, shape: t.shape, device });
 }
 
-/** An attribute of a function's node as the caller's node says it. */
-function withReferences(node: NodeMessage, given: ReadonlyMap<string, AttributeValue>): NodeMessage {
+/** A function's node as the caller's says it: attributes that it refers to, and no inputs that are left out (`absent`). */
+export function withReferences(
+  node: NodeMessage,
+  given: ReadonlyMap<string, AttributeValue>,
+  absent: ReadonlySet<string>,
+): NodeMessage {
   const attributes = new Map<string, AttributeValue>();
   for (const [name, value] of node.attributes) {
     const of = value.kind === "reference" ? given.get(value.value) : value;
     if (of !== undefined) {
-      attributes.set(name, of.kind === "graph" ? { kind: "graph", value: resolved(of.value, given) } : of);
+      attributes.set(
+        name,
+        of.kind === "graph" ? { kind: "graph", value: resolved(of.value, given, absent) } : of,
+      );
     }
   }
-  return { ...node, attributes };
+  return { ...node, attributes, inputs: node.inputs.map((name) => absent.has(name) ? "" : name) };
 }
 
-function resolved(graph: GraphMessage, given: ReadonlyMap<string, AttributeValue>): GraphMessage {
-  return { ...graph, nodes: graph.nodes.map((node) => withReferences(node, given)) };
+function resolved(
+  graph: GraphMessage,
+  given: ReadonlyMap<string, AttributeValue>,
+  absent: ReadonlySet<string>,
+): GraphMessage {
+  return { ...graph, nodes: graph.nodes.map((node) => withReferences(node, given, absent)) };
 }
 
 async function runFunction(
@@ -360,7 +379,8 @@ async function runFunction(
     const value = inputs[i] ?? null;
     if (value !== null) names.set(name, value);
   });
-  const nodes = f.nodes.map((inner) => withReferences(inner, attributes));
+  const absent = new Set(f.inputs.filter((name) => !names.has(name)));
+  const nodes = f.nodes.map((inner) => withReferences(inner, attributes, absent));
   const opsets = new Map([...context.opsets, ...f.opsets]);
   return await runBody({ nodes, outputs: f.outputs }, names, { ...context, opsets }, null, depth + 1);
 }

@@ -53,7 +53,7 @@ export type AttributeValue =
   | { readonly kind: "floats"; readonly value: number[] }
   | { readonly kind: "texts"; readonly value: Uint8Array[] }
   | { readonly kind: "type"; readonly value: ValueType }
-  | { readonly kind: "reference"; readonly value: string }
+  | { readonly kind: "reference"; readonly value: string; readonly code: number }
   | { readonly kind: "other"; readonly value: number };
 
 /** A node: an operator with its inputs and outputs by name ("" for one that is left out). */
@@ -61,9 +61,13 @@ export interface NodeMessage {
   name: string;
   operator: string;
   domain: string;
+  /** Which of the model's functions of that name; "" for the one without. */
+  overload?: string;
   inputs: string[];
   outputs: string[];
   attributes: Map<string, AttributeValue>;
+  /** The versions of its domains' operators where they are others than the model's: in a graph that is written out. */
+  opsets?: ReadonlyMap<string, number>;
 }
 
 /** A graph. */
@@ -82,12 +86,18 @@ export interface GraphMessage {
 export interface FunctionMessage {
   name: string;
   domain: string;
+  overload?: string;
   inputs: string[];
   outputs: string[];
   attributes: string[];
   defaults: Map<string, AttributeValue>;
   nodes: NodeMessage[];
   opsets: Map<string, number>;
+}
+
+/** What a function is known by, to the nodes that call it. */
+export function functionKey(domain: string, name: string, overload = ""): string {
+  return JSON.stringify([domain === "ai.onnx" ? "" : domain, name, overload]);
 }
 
 /** All of a file. */
@@ -271,7 +281,7 @@ function readAttribute(reader: WireReader, depth: number): [string, AttributeVal
     else if (at === 21) reference = reader.text();
     else reader.skip();
   }
-  if (reference) return [name, { kind: "reference", value: reference }];
+  if (reference) return [name, { kind: "reference", value: reference, code }];
   if (value) return [name, value];
   const kind = attributeKinds[code] || found;
   if (kind === "float") return [name, { kind, value: float }];
@@ -300,6 +310,7 @@ function readNode(reader: WireReader, depth: number): NodeMessage {
     else if (at === 4) node.operator = reader.text();
     else if (at === 5) node.attributes.set(...readAttribute(reader.message(), depth));
     else if (at === 7) node.domain = reader.text();
+    else if (at === 8) node.overload = reader.text();
     else reader.skip();
   }
   if (node.domain === "ai.onnx") node.domain = "";
@@ -351,6 +362,7 @@ function readFunction(reader: WireReader): FunctionMessage {
     else if (at === 7) push(f.nodes, readNode(reader.message(), 1), reader);
     else if (at === 9) f.opsets.set(...opsetOf(reader.message()));
     else if (at === 10) f.domain = reader.text();
+    else if (at === 13) f.overload = reader.text();
     else if (at === 11) f.defaults.set(...readAttribute(reader.message(), 1));
     else reader.skip();
   }

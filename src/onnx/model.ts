@@ -5,41 +5,32 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, isFloat } from "../core/dtype.ts";
-import {
-  CaptureError,
-  DTypeError,
-  FormatError,
-  OptionError,
-  ShapeError,
-  throwIfAborted,
-} from "../core/errors.ts";
+import { DTypeError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
 import { demand, demandNoMore } from "../core/demand.ts";
 import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { counted, listed, show } from "../core/show.ts";
+import { listed, show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
-import { clone, reshape, Tensor } from "../ops/mod.ts";
-import { backendOf, keep, noGrad } from "../tensor/mod.ts";
-import { Branches } from "./branches.ts";
+import { reshape, Tensor } from "../ops/mod.ts";
+import { backendOf } from "../tensor/mod.ts";
 import { Budget, usualMemory, usualSteps } from "./budget.ts";
 import { checkModel } from "./check.ts";
-import { graphBody, type Kept, moveTensor, runBody, type RunContext } from "./execute.ts";
-import type {
-  GraphMessage,
-  ModelMessage,
-  NodeMessage,
-  TensorMessage,
-  ValueMessage,
-  ValueType,
+import { graphBody, moveTensor, runBody, type RunContext } from "./execute.ts";
+import {
+  functionKey,
+  type ModelMessage,
+  type NodeMessage,
+  type TensorMessage,
+  type ValueMessage,
+  type ValueType,
 } from "./messages.ts";
 import { bytesOf, modelBytes } from "./model_writer.ts";
-import { GraphProgram, refused, settle, type Settled } from "./program.ts";
+import { Programs } from "./programs.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
 import { bitsOf, heldAs, narrowRange, type OnnxType, smallFloatValues, typeOfCode } from "./types.ts";
 import {
   checkTexts,
-  describe,
   deviceFor,
   elements,
   nothing,
@@ -109,15 +100,11 @@ export interface OnnxRunOptions {
   readonly maxMemory?: number;
   /**
    * As a program: the first run with inputs of some shapes is an ordinary one, the next ones do what it did, fused and planned as
-   * `compile` does it. What decides on shapes (a list of sizes, a count) is part of the program, which is for these values then; so is
-   * the branch of an `If` that follows from sizes, constants and inputs of at most 64 elements.
-   * Without gradients. Default false.
+   * `compile` does it. What decides on shapes, branches and turns of loops (a list of sizes, a count, an input of at most 64 elements)
+   * is part of the program, which is for these values then. Without gradients. Default false.
    */
   readonly compiled?: boolean;
 }
-
-/** Programs that a model keeps, and elements of inputs that may decide on one. */
-const mostPrograms = 16, mostDeciding = 64;
 
 const runOptions: OptionTable<OnnxRunOptions> = {
   signal: kinds.abortSignal,
@@ -146,9 +133,7 @@ export class OnnxModel {
   readonly #constants: Map<string, Value>;
   readonly #context: RunContext;
   readonly #usualSteps: number;
-  readonly #programs = new Map<string, GraphProgram>();
-  readonly #branches: Branches;
-  readonly #settled = new WeakMap<GraphMessage, Settled>();
+  readonly #programs: Programs;
 
   /**
    * Use `Onnx.load`.
@@ -162,7 +147,7 @@ export class OnnxModel {
     this.#message = message;
     this.#constants = constants;
     this.#context = context;
-    this.#branches = new Branches(message.graph, constants, context);
+    this.#programs = new Programs(message.graph, constants, context);
     const { graph, opsets, metadata } = message;
     this.inputs = graph.inputs.filter(({ name }) => !constants.has(name)).map(edgeOf);
     this.outputs = graph.outputs.map(edgeOf);
@@ -244,96 +229,13 @@ export class OnnxModel {
       const body = graphBody(this.#message.graph);
       const budget = new Budget(maxSteps, maxMemory ?? this.#usualMemory(names), signal);
       const results = compiled
-        ? await this.#runCompiled(names, budget, signal)
+        ? await this.#programs.run(names, budget, signal)
         : await runBody(body, names, { ...this.#context, budget });
       const own = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]));
       return Object.fromEntries(body.outputs.map((name, i) => [name, asGiven(results[i], own)]));
     } finally {
       for (const t of copies) t.dispose();
     }
-  }
-
-  /** The program for these inputs, or an ordinary run behind which there is one. */
-  async #runCompiled(names: Map<string, Value>, budget: Budget, signal?: AbortSignal): Promise<Value[]> {
-    const { graph, constants } = await this.#branches.straight(names, budget);
-    let known = this.#settled.get(graph);
-    if (!known) this.#settled.set(graph, known = settle(graph, constants, this.#context));
-    const { names: settled, inputs, nodes } = known;
-    const given = graph.inputs.filter(({ name }) => names.get(name) !== constants.get(name));
-    const key: string[] = [known.id];
-    const varying: string[] = [];
-    for (
-      const [name, value] of [...names].filter(([, value]) =>
-        value.kind === "tensor" && value.tensor.requiresGrad
-      )
-    ) {
-      throw new OptionError(
-        `run: "${name}" (${describe(value)}) wants a gradient, and a program has none; leave compiled out`,
-      );
-    }
-    for (const { name } of given) {
-      const value = names.get(name);
-      if (value === undefined) continue;
-      if (value.kind !== "tensor") {
-        throw new CaptureError(
-          `run: the input "${name}" is ${
-            describe(value)
-          }, and a program takes tensors; run the model without compiled`,
-        );
-      }
-      const { shape, dtype, device, size } = value.tensor;
-      key.push(`${name} ${dtype} ${device} ${shape}`);
-      if (!inputs.includes(name) && !settled.has(name)) {
-        varying.push(name);
-        continue;
-      }
-      if (size > mostDeciding) {
-        throw new CaptureError(
-          `run: the ${
-            counted(size, "element")
-          } of the input "${name}" decide on shapes, and at most ${mostDeciding} may do so in a program; ` +
-            "run the model without compiled",
-        );
-      }
-      key.push(String(await elements(value.tensor)));
-    }
-    const whole = key.join(";"), program = this.#programs.get(whole);
-    if (program?.isCurrent) {
-      await budget.step(nodes.length);
-      throwIfAborted(signal, "the run");
-      return program.run(names);
-    }
-    const kept: Kept = {
-      names: settled,
-      values: new Map(),
-      types: new Map(),
-      hosts: new Map(),
-      numbers: new Map(),
-      waited: null,
-    };
-    for (const [name, value] of constants) if (!names.has(name)) names.set(name, value);
-    const results = await runBody(graphBody(graph), names, { ...this.#context, budget, kept });
-    if (kept.waited) throw refused(kept.waited, "it waits for values");
-    for (const { name } of given) {
-      const value = names.get(name);
-      if (value?.kind !== "tensor") continue;
-      kept.types.set(name, value.type);
-      if (!varying.includes(name)) kept.values.set(name, valueOf(keep(copyOf(value.tensor)), value.type));
-    }
-    for (const [name, value] of [...constants, ...kept.values]) {
-      const isGiven = given.some((edge) => edge.name === name);
-      if (isGiven || value.kind !== "tensor" || value.tensor.size !== 1 || value.tensor.dtype !== "f32") {
-        continue;
-      }
-      kept.numbers.set(name, Number((await elements(value.tensor))[0]));
-    }
-    const oldest = this.#programs.keys().next().value;
-    if (this.#programs.size >= mostPrograms && oldest !== undefined) this.#programs.delete(oldest);
-    this.#programs.set(
-      whole,
-      new GraphProgram(graph, known, varying, constants, kept, this.#context),
-    );
-    return results;
   }
 
   /** Bytes that a run may make of these values: what the device was told that it may take, or in proportion to them. */
@@ -421,7 +323,6 @@ export class OnnxModel {
   dispose(): void {
     demandNoMore(arguments, 0, "dispose");
     this.#programs.clear();
-    this.#branches.dispose();
     for (const value of this.#constants.values()) if (value.kind === "tensor") value.tensor.dispose();
   }
 
@@ -452,11 +353,6 @@ function demandShape(
   }
 }
 
-/** The caller may change what was given. */
-function copyOf(t: Tensor): Tensor {
-  return noGrad(() => clone(t));
-}
-
 /** A value as a caller gets it; what is the caller's or the model's own comes under a handle of its own. */
 function asGiven(value: Value, own: ReadonlySet<Tensor>): OnnxValue {
   if (value.kind === "tensor") {
@@ -468,13 +364,11 @@ function asGiven(value: Value, own: ReadonlySet<Tensor>): OnnxValue {
 
 /** Every tensor of an attribute, those of graphs in attributes too. */
 function* heldTensors(model: ModelMessage): Generator<TensorMessage> {
-  for (const nodes of nodeLists(model)) {
-    for (const { attributes } of nodes) {
-      for (const { kind, value } of attributes.values()) {
-        if (kind === "tensor") yield value;
-        if (kind === "graph") yield* value.initializers;
-      }
-    }
+  const lists = [...model.functions.map(({ defaults }) => defaults)];
+  for (const nodes of nodeLists(model)) lists.push(...nodes.map(({ attributes }) => attributes));
+  for (const { kind, value } of lists.flatMap((list) => [...list.values()])) {
+    if (kind === "tensor") yield value;
+    if (kind === "graph") yield* value.initializers;
   }
 }
 
@@ -505,7 +399,9 @@ export async function openModel<M extends OnnxModel>(
   device: DeviceName,
   Made: new (message: ModelMessage, constants: Map<string, Value>, context: RunContext) => M,
 ): Promise<M> {
-  const functions = new Map(message.functions.map((f) => [`${f.domain}:${f.name}`, f]));
+  const functions = new Map(
+    message.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]),
+  );
   checkModel(message, files.source.name, functions);
   const constants = new Map<string, Value>();
   for (const t of message.graph.initializers) {

@@ -74,9 +74,10 @@ function writeValue(out: ProtobufWriter, field: number, { name, type }: ValueMes
 function writeAttribute(
   out: ProtobufWriter,
   name: string,
-  { kind, value }: AttributeValue,
+  attribute: AttributeValue,
   bytes: TensorBytes,
 ): void {
+  const { kind, value } = attribute;
   out.string(1, name);
   switch (kind) {
     case "float":
@@ -110,7 +111,7 @@ function writeAttribute(
       out.message(14, (t) => writeType(t, value)).integer(20, 13);
       break;
     case "reference":
-      out.string(21, value);
+      out.integer(20, attribute.code).string(21, value);
       break;
     default:
       out.integer(20, value);
@@ -124,6 +125,7 @@ function writeNode(out: ProtobufWriter, node: NodeMessage, bytes: TensorBytes): 
   out.string(4, node.operator);
   for (const [name, value] of node.attributes) out.message(5, (a) => writeAttribute(a, name, value, bytes));
   if (node.domain) out.string(7, node.domain);
+  if (node.overload) out.string(8, node.overload);
 }
 
 function writeGraph(out: ProtobufWriter, graph: GraphMessage, bytes: TensorBytes): void {
@@ -159,6 +161,7 @@ export function modelBytes(model: ModelMessage, bytes: TensorBytes): Uint8Array<
       }
       own.string(10, f.domain);
       for (const [name, value] of f.defaults) own.message(11, (a) => writeAttribute(a, name, value, bytes));
+      if (f.overload) own.string(13, f.overload);
     });
   }
   return out.finish();

@@ -13,9 +13,10 @@ import { isFloat } from "../core/dtype.ts";
 import { full, type Tensor } from "../ops/mod.ts";
 import { compile, noGrad } from "../tensor/mod.ts";
 import { Budget } from "./budget.ts";
-import { Call, nodeName } from "./call.ts";
-import { asValues, type Kept, type RunContext, usesOf } from "./execute.ts";
+import { asValues, Call, nodeName } from "./call.ts";
+import { type Kept, type RunContext, usesOf } from "./execute.ts";
 import { Holders } from "./holders.ts";
+import type { Flat } from "./flatten.ts";
 import type { GraphMessage, NodeMessage } from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
 import { type TensorValue, type Value, valueOf } from "./values.ts";
@@ -25,12 +26,12 @@ const ofSizes: readonly string[] = ["Shape", "Size"];
 
 /** What of a graph is settled before it is a program. */
 export interface Settled {
-  /** Tells it from that of other graphs. */
-  readonly id: string;
   /** Names whose values are settled. */
   readonly names: ReadonlySet<string>;
   /** Those of them that are inputs of the graph. */
   readonly inputs: readonly string[];
+  /** The nodes on which they decide. */
+  readonly deciders: ReadonlyMap<string, NodeMessage>;
   /** The nodes of the program. */
   readonly nodes: readonly NodeMessage[];
 }
@@ -41,21 +42,18 @@ function readOf(node: NodeMessage): string[] {
   return list.filter(Boolean);
 }
 
-let graphs = 0;
-
-/** What of `graph` is settled; `constants` are the values of its file. @throws {CaptureError} for what is no program. */
-export function settle(
-  graph: GraphMessage,
-  constants: ReadonlyMap<string, Value>,
-  { functions }: RunContext,
-): Settled {
+/** What of a graph is settled; `constants` are the values of its file. @throws {CaptureError} for what is no program. */
+export function settle({ graph, guards }: Flat, constants: ReadonlyMap<string, Value>): Settled {
   const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
-  const needed = new Set<string>(), open = graph.nodes.flatMap(readOf);
-  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+  const needed = new Map<string, NodeMessage>();
+  const open = [...graph.nodes.flatMap((node) => readOf(node).map((name) => ({ name, node }))), ...guards];
+  for (let at = open.pop(); at; at = open.pop()) {
+    const { name, node } = at, maker = makers.get(name);
     if (needed.has(name)) continue;
-    needed.add(name);
-    const maker = makers.get(name);
-    if (maker && !ofSizes.includes(maker.operator)) open.push(...usesOf(maker));
+    needed.set(name, node);
+    if (maker && !ofSizes.includes(maker.operator)) {
+      open.push(...usesOf(maker).map((name) => ({ name, node })));
+    }
   }
   const names = new Set<string>(), nodes: NodeMessage[] = [];
   for (const [name, value] of constants) {
@@ -73,16 +71,15 @@ export function settle(
     if (isSettled) { for (const name of node.outputs) names.add(name); }
     else nodes.push(node);
   }
+  const guard = guards.find(({ name }) => !names.has(name));
+  if (guard) throw refused(guard.node, "what it runs is drawn at random");
   for (const node of nodes) {
     const unsettled = readOf(node).find((name) => !names.has(name));
     if (unsettled !== undefined) throw refused(node, `it reads "${unsettled}", which is drawn at random`);
-    if (functions.has(`${node.domain}:${node.operator}`)) {
-      throw refused(node, "it is a function of the model's own");
-    }
     const hasGraph = [...node.attributes.values()].some(({ kind }) => kind === "graph");
     if (hasGraph) throw refused(node, "which of its graphs is run, or how often, depends on values");
   }
-  return { id: `${++graphs}`, names, inputs, nodes };
+  return { names, inputs, deciders: needed, nodes };
 }
 
 /** Why a node cannot be part of a program. */
@@ -217,7 +214,7 @@ function evaluate(
       const data = hosts.get(name);
       if (data) host.set(i, data);
     });
-    const call = new Call(node, inputs, opsets.get(node.domain) ?? 1, around, host);
+    const call = new Call(node, inputs, (node.opsets ?? opsets).get(node.domain) ?? 1, around, host);
     const result = within(node, () => operatorOf(node.domain, node.operator)!.run(call));
     if (result instanceof Promise) {
       result.catch(() => {});

@@ -28,7 +28,7 @@ function tensorOf(array: NpyArray, { dtype, device }: ReadTensorOptions): Tensor
 
 /**
  * Reads an array that NumPy saved (`.npy`), in its shape: a path, URL, Blob or bytes. f64 becomes f32 unless it is asked for on the
- * reference device; integers that there is no dtype for (i8, i16, u16, u32) come in the next wider one.
+ * reference device; integers that there is no dtype for (i8, i16, u16, u32, u64 below 2^63) come in the next wider one; the order of bytes is either.
  *
  * @throws {FormatError} for what is no such file.
  * @throws {DTypeError} for a dtype that the device does not hold.

@@ -199,33 +199,31 @@ function sequence(c: Call, i: number): SequenceValue {
   return value;
 }
 
-async function placeIn(c: Call, i: number, length: number, missing: number): Promise<number> {
-  const given = c.has(i) ? Number((await elements(c.t(i)))[0]) : missing,
-    at = given < 0 ? given + length : given;
+function placeIn(c: Call, i: number, length: number, missing: number): number {
+  const given = c.has(i) ? c.number(i) : missing, at = given < 0 ? given + length : given;
   if (!(at >= 0 && at <= length)) throw c.fail(`position ${given} is outside of ${length}`);
   return at;
 }
 
 /** A list is copied with one item more or less: in a loop that is work that grows with its square. */
-async function copies(c: Call, length: number): Promise<void> {
+function copied(c: Call, length: number, copy: () => readonly Value[]): Result | Promise<Result> {
   c.room(length);
-  await c.around.budget.step(length >> 8);
+  const of = (): SequenceValue => ({ kind: "sequence", items: copy() });
+  return length >> 8 ? c.around.budget.step(length >> 8).then(of) : of();
 }
 
-async function insert(c: Call): Promise<Result> {
-  const { items } = sequence(c, 0), at = await placeIn(c, 2, items.length, items.length);
-  await copies(c, items.length);
-  return { kind: "sequence", items: [...items.slice(0, at), c.value(1), ...items.slice(at)] };
+function insert(c: Call): Result | Promise<Result> {
+  const { items } = sequence(c, 0), at = placeIn(c, 2, items.length, items.length);
+  return copied(c, items.length, () => [...items.slice(0, at), c.value(1), ...items.slice(at)]);
 }
 
-async function erase(c: Call): Promise<Result> {
-  const { items } = sequence(c, 0), at = await placeIn(c, 1, items.length, items.length - 1);
-  await copies(c, items.length);
-  return { kind: "sequence", items: items.filter((_, i) => i !== at) };
+function erase(c: Call): Result | Promise<Result> {
+  const { items } = sequence(c, 0), at = placeIn(c, 1, items.length, items.length - 1);
+  return copied(c, items.length, () => items.filter((_, i) => i !== at));
 }
 
-async function itemAt(c: Call): Promise<Result> {
-  const { items } = sequence(c, 0), at = await placeIn(c, 1, items.length, 0), item = items[at];
+function itemAt(c: Call): Result {
+  const { items } = sequence(c, 0), at = placeIn(c, 1, items.length, 0), item = items[at];
   if (item === undefined) throw c.fail(`position ${at} is outside of ${items.length}`);
   return item;
 }
@@ -238,10 +236,9 @@ function joinSequence(c: Call): Result {
   return valueOf(c.around.budget.within(() => isNew ? f.stack(list, axis) : f.concat(list, axis)), type);
 }
 
-async function splitToSequence(c: Call): Promise<Result> {
+function splitToSequence(c: Call): Result {
   const { tensor: x, type } = c.typed(0), axis = c.axis("axis", 0, x.shape.length), n = x.shape[axis];
-  const given = c.maybe(1),
-    numbers = given ? Array.from(await elements(given) as ArrayLike<number>, Number) : [1];
+  const given = c.maybe(1), numbers = c.maybeNumbers(1) ?? [1];
   const isOne = !given || given.shape.length === 0;
   if (isOne && !(numbers[0] > 0)) throw c.fail(`parts of ${numbers[0]}`);
   if (isOne) c.room(Math.ceil(n / numbers[0]));
@@ -277,12 +274,12 @@ function getElement(c: Call): Result {
   return value;
 }
 
-const waiting = (since: readonly number[], run: Operator["run"], noGradient?: NoGradient): Operator => ({
-  since,
-  waits: true,
-  run,
-  ...noGradient && { noGradient },
-});
+const waiting = (
+  since: readonly number[],
+  run: Operator["run"],
+  noGradient?: NoGradient,
+  host: readonly number[] = [],
+): Operator => ({ since, waits: true, host, run, ...noGradient && { noGradient } });
 
 /** The operators. */
 export const control: OperatorTable = {
@@ -291,16 +288,16 @@ export const control: OperatorTable = {
   Scan: waiting([8, 9, 11, 16, 19, 21, 23, 24], scan),
   SequenceConstruct: waiting([11], (c) => ({ kind: "sequence", items: c.inputs.map((_, i) => c.value(i)) })),
   SequenceEmpty: waiting([11], () => ({ kind: "sequence", items: [] }), "fixed"),
-  SequenceInsert: waiting([11], insert),
-  SequenceErase: waiting([11], erase),
-  SequenceAt: waiting([11], itemAt),
+  SequenceInsert: waiting([11], insert, undefined, [2]),
+  SequenceErase: waiting([11], erase, undefined, [1]),
+  SequenceAt: waiting([11], itemAt, undefined, [1]),
   SequenceLength: waiting(
     [11],
     (c) => tensorOf([sequence(c, 0).items.length], [], "int64", c.around.device),
     "sizes",
   ),
   ConcatFromSequence: waiting([11], joinSequence),
-  SplitToSequence: waiting([11, 24], splitToSequence),
+  SplitToSequence: waiting([11, 24], splitToSequence, undefined, [1]),
   SequenceMap: waiting([17], sequenceMap),
   Optional: waiting([15], (c) => c.has(0) ? c.value(0) : nothing),
   OptionalHasElement: waiting([15, 18], hasElement, "truth"),

@@ -10,7 +10,8 @@ import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { toNumbers } from "../../tensor/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
-import { elements, tensorOf, textsOf, type TextValue, valueOf } from "../values.ts";
+import { spelled } from "./spelled.ts";
+import { elements, tensorOf, valueOf, wrap } from "../values.ts";
 
 /** Elements that are picked by dtypes which have no kernel for it, as i32. */
 function through(x: Tensor, move: (x: Tensor) => Tensor): Tensor {
@@ -20,28 +21,10 @@ function through(x: Tensor, move: (x: Tensor) => Tensor): Tensor {
 
 const asIndex = (x: Tensor): Tensor => x.dtype === "i32" || x.dtype === "i64" ? x : f.toDType(x, "i32");
 
-function gathered(c: Call): Result | Promise<Result> {
-  const value = c.value(0), index = asIndex(c.t(1));
-  if (value.kind === "texts") return gatheredTexts(c, value, index);
-  const x = c.t(0), axis = c.axis("axis", 0, x.shape.length);
+function gathered(c: Call): Result {
+  const index = asIndex(c.t(1)), x = c.t(0), axis = c.axis("axis", 0, x.shape.length);
   const picked = through(x, (x) => f.indexSelect(x, axis, f.reshape(index, [-1])));
   return f.reshape(picked, [...x.shape.slice(0, axis), ...index.shape, ...x.shape.slice(axis + 1)]);
-}
-
-async function gatheredTexts(c: Call, value: TextValue, index: Tensor): Promise<Result> {
-  const axis = c.axis("axis", 0, value.shape.length), n = value.shape[axis];
-  const at = Array.from(await elements(f.contiguous(index)) as ArrayLike<number | bigint>, Number);
-  const outer = sizeOf(value.shape.slice(0, axis)),
-    inner = sizeOf(value.shape.slice(axis + 1)),
-    data: string[] = [];
-  for (let o = 0; o < outer; o++) {
-    for (const i of at) {
-      const row = i < 0 ? i + n : i;
-      if (!(row >= 0 && row < n)) throw c.fail(`position ${i} is outside of ${n}`);
-      for (let k = 0; k < inner; k++) data.push(value.data[(o * n + row) * inner + k]);
-    }
-  }
-  return textsOf([...value.shape.slice(0, axis), ...index.shape, ...value.shape.slice(axis + 1)], data);
 }
 
 function gatherElements(c: Call): Result {
@@ -106,7 +89,7 @@ function scatterNd(c: Call): Result {
   const how = c.text("reduction", "none", reductions) as Reduction;
   if (how === "none" || how === "add") {
     const accumulate = how === "add";
-    return through2(x, updates, (x, updates) => f.indexPut(x, columnsOf(index), updates, { accumulate }));
+    return within(c, through2(x, updates, (x, y) => f.indexPut(x, columnsOf(index), y, { accumulate })));
   }
   const rows = sizeOf(x.shape.slice(0, k)), width = sizeOf(x.shape.slice(k));
   const strides = contiguousStrides(x.shape.slice(0, k)), flat = c.numbers(1), at: number[] = [];
@@ -119,11 +102,17 @@ function scatterNd(c: Call): Result {
     }
     at.push(row);
   }
-  return through2(x, updates, (x, updates) => {
-    const placed = placeRows(f.reshape(x, [rows, width]), at, f.reshape(updates, [at.length, width]), how);
-    return f.reshape(placed, x.shape);
-  });
+  return within(
+    c,
+    through2(x, updates, (x, updates) => {
+      const placed = placeRows(f.reshape(x, [rows, width]), at, f.reshape(updates, [at.length, width]), how);
+      return f.reshape(placed, x.shape);
+    }),
+  );
 }
+
+/** What came of the first input's elements, back in the range of their type. */
+const within = (c: Call, x: Tensor): Result => valueOf(wrap(x, c.type(0)), c.type(0));
 
 function through2(x: Tensor, y: Tensor, move: (x: Tensor, y: Tensor) => Tensor): Tensor {
   if (x.dtype !== "bool" && x.dtype !== "u8") return move(x, y);
@@ -142,10 +131,13 @@ function scatterElements(c: Call): Result {
       0,
     );
   });
-  return through2(x, updates, (x, updates) => {
-    const placed = placeRows(f.reshape(x, [-1, 1]), at, f.reshape(updates, [-1, 1]), how);
-    return f.reshape(placed, x.shape);
-  });
+  return within(
+    c,
+    through2(x, updates, (x, updates) => {
+      const placed = placeRows(f.reshape(x, [-1, 1]), at, f.reshape(updates, [-1, 1]), how);
+      return f.reshape(placed, x.shape);
+    }),
+  );
 }
 
 function oneHot(c: Call): Result {
@@ -254,16 +246,16 @@ function tensorScatter(c: Call): Result {
 
 /** The operators. */
 export const indexing: OperatorTable = {
-  Gather: { waits: true, since: [1, 11, 13], run: gathered },
-  GatherElements: { since: [11, 13], run: gatherElements },
-  GatherND: { since: [11, 12, 13], run: gatherNd },
-  Scatter: { since: [9, 11], host: [1], run: scatterElements },
-  ScatterElements: { since: [11, 13, 16, 18], host: [1], run: scatterElements },
-  ScatterND: { since: [11, 13, 16, 18], host: [1], run: scatterNd },
+  Gather: spelled({ since: [1, 11, 13], run: gathered }),
+  GatherElements: spelled({ since: [11, 13], run: gatherElements }),
+  GatherND: spelled({ since: [11, 12, 13], run: gatherNd }),
+  Scatter: spelled({ since: [9, 11], host: [1], run: scatterElements }),
+  ScatterElements: spelled({ since: [11, 13, 16, 18], host: [1], run: scatterElements }),
+  ScatterND: spelled({ since: [11, 13, 16, 18], host: [1], run: scatterNd }),
   TensorScatter: { since: [24], host: [2], run: tensorScatter },
-  OneHot: { since: [9, 11], host: [1], run: oneHot },
+  OneHot: spelled({ since: [9, 11], host: [1], run: oneHot }),
   NonZero: { since: [9, 13], host: [0], noGradient: "positions", run: nonZero },
-  Compress: { waits: true, since: [9, 11], run: compress },
+  Compress: spelled({ waits: true, since: [9, 11], run: compress }),
   TopK: { since: [1, 10, 11, 24], host: [1], run: topK },
-  Unique: { since: [11], host: [0], run: unique },
+  Unique: spelled({ since: [11], host: [0], run: unique }, [0]),
 };

@@ -5,14 +5,14 @@
  */
 import { type DType, isFloat } from "../../core/dtype.ts";
 import { FormatError } from "../../core/errors.ts";
-import { broadcastShapes, broadcastStrides, contiguousStrides, sizeOf } from "../../core/shape.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { toNumbers } from "../../tensor/mod.ts";
-import type { Call, Operator, OperatorTable, Result } from "../call.ts";
-import { heldAs, type OnnxType, smallFloatValues, typeOfCode } from "../types.ts";
+import type { Call, Operator, OperatorTable } from "../call.ts";
+import { heldAs, narrowRange, type OnnxType, smallFloatValues, typeOfCode } from "../types.ts";
 import { elements, tensorOf, textsOf, type TextValue, type Value, valueOf, wrap } from "../values.ts";
 import { ordered } from "./math.ts";
+import { spelled } from "./spelled.ts";
 
 const compared = (since: readonly number[], apply: (a: Tensor, b: Tensor) => Tensor): Operator => ({
   since,
@@ -34,42 +34,17 @@ const truth = (since: readonly number[], apply: (a: Tensor, b: Tensor) => Tensor
   run: (c) => valueOf(apply(c.t(0), oldPlace(c))),
 });
 
-/** Texts stretched to a shape. */
-function stretched({ shape, data }: TextValue, target: readonly number[]): string[] {
-  const strides = broadcastStrides(shape, contiguousStrides(shape), target), out: string[] = [];
-  const visit = (axis: number, at: number): void => {
-    if (axis === target.length) return void out.push(data[at]);
-    for (let i = 0; i < target[axis]; i++) visit(axis + 1, at + i * strides[axis]);
-  };
-  if (sizeOf(target)) visit(0, 0);
-  return out;
-}
-
-const equal: Operator = {
+/** Texts are equal where their places are. */
+const equal: Operator = spelled({
   since: [1, 7, 11, 13, 19],
   noGradient: "truth",
-  run: (c) => {
-    if (c.value(0).kind !== "texts") return valueOf(f.eq(c.t(0), oldPlace(c)));
-    const a = c.texts(0), b = c.texts(1), shape = broadcastShapes("Equal", a.shape, b.shape);
-    const left = stretched(a, shape), right = stretched(b, shape);
-    return tensorOf(left.map((text, i) => Number(text === right[i])), shape, "bool", c.around.device);
-  },
-};
+  run: (c) => valueOf(f.eq(c.t(0), oldPlace(c))),
+}, []);
 
-const choose: Operator = {
+const choose: Operator = spelled({
   since: [9, 16],
-  waits: true,
-  run: (c) =>
-    c.value(1).kind === "texts" ? chooseTexts(c) : valueOf(f.where(c.t(0), c.t(1), c.t(2)), c.type(1)),
-};
-
-async function chooseTexts(c: Call): Promise<Result> {
-  const a = c.texts(1), b = c.texts(2), on = c.t(0);
-  const shape = broadcastShapes("Where", on.shape, a.shape, b.shape);
-  const chosen = await elements(f.contiguous(f.expand(on, shape)));
-  const left = stretched(a, shape), right = stretched(b, shape);
-  return textsOf(shape, left.map((text, i) => chosen[i] ? text : right[i]));
-}
+  run: (c) => valueOf(f.where(c.t(0), c.t(1), c.t(2)), c.type(1)),
+});
 
 /** A float as NumPy writes it: the fewest digits that give it back. */
 function floatText(value: number, type: OnnxType): string {
@@ -117,13 +92,15 @@ async function roundSmall(x: Tensor, type: OnnxType, saturate: boolean): Promise
   const table = smallFloatValues(type) as Float32Array, half = table.length / 2;
   const positive = Array.from(table.subarray(0, half)).map((v, bits) => ({ v, bits }))
     .filter(({ v }) => !Number.isNaN(v) && Number.isFinite(v)).sort((a, b) => a.v - b.v);
-  const largest = positive[positive.length - 1].v, hasInfinity = table.includes(Infinity);
+  const top = positive[positive.length - 1], largest = top.v, hasInfinity = table.includes(Infinity);
   const step = largest - positive[positive.length - 2].v;
   const data = toNumbers(await elements(x), x.dtype);
   return Float32Array.from(data, (value) => {
     if (Number.isNaN(value)) return NaN;
     const size = Math.abs(value), sign = value < 0 || Object.is(value, -0) ? -1 : 1;
-    if (size >= largest + step / 2 || size === Infinity) {
+    const bound = largest + step / 2;
+    // Half way beyond the largest, the even one of both is the largest or is none.
+    if (size > bound || size === Infinity || size === bound && top.bits % 2 === 1) {
       if (saturate || type === "float4e2m1") return sign * largest;
       return hasInfinity ? sign * Infinity : NaN;
     }
@@ -180,11 +157,14 @@ function castTensor(x: Tensor, from: OnnxType, type: OnnxType): Value {
 /** Integers cut to the bits of a narrower type before they are held in it. */
 function wrapTo(x: Tensor, dtype: DType, type: OnnxType): Tensor {
   if (x.dtype === "bool" || isFloat(x.dtype) || isFloat(dtype) || dtype === "bool") return x;
+  if (x.dtype === dtype && !narrowRange(type)) return x;
   if (type === "uint8") return f.remainder(x, 256);
   if (type === "int32" && x.dtype === "i64") {
     return f.sub(f.remainder(f.add(x, 2 ** 31), 2 ** 32), 2 ** 31);
   }
-  return wrap(x, type);
+  // What holds the range of the type holds what it is taken from, too.
+  const isWider = dtype === "i64" || x.dtype === "u8";
+  return wrap(isWider ? f.toDType(x, dtype) : x, type);
 }
 
 function typeAttribute(c: Call, name: string): OnnxType {

@@ -8,7 +8,7 @@ import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Call, Operator, OperatorTable, Result } from "../call.ts";
 import { isFloatType, narrowRange } from "../types.ts";
-import { elements, tensorOn, type TensorValue, valueOf, wrap } from "../values.ts";
+import { describe, elements, tensorOn, type TensorValue, valueOf, wrap } from "../values.ts";
 
 /** The second operand as opsets before 7 placed it: its axes begin at `axis` of the first. */
 function aligned(c: Call): Tensor {
@@ -78,7 +78,11 @@ export async function byBits(
   apply: (a: bigint, b: bigint) => bigint,
   second: Tensor = c.t(1),
 ): Promise<TensorValue> {
-  const type = c.type(0), unsigned = type.startsWith("u"), bits = type === "uint64" ? 64 : 63;
+  const type = c.type(0), other = second.dtype;
+  if (isFloatType(type) || type === "bool" || isFloat(other) || other === "bool") {
+    throw c.fail(`it is of whole numbers, and its inputs are ${c.inputs.map((v) => v && describe(v))}`);
+  }
+  const unsigned = type.startsWith("u"), bits = type === "uint64" ? 64 : 63;
   const [a, b] = await Promise.all(
     broadcastPair(c.t(0), second).map((t) => elements(f.contiguous(t))),
   );
@@ -155,8 +159,10 @@ const isInfinite: Operator = {
   noGradient: "truth",
   run: (c) => {
     const x = c.t(0), all = f.isinf(x);
-    if (!c.int("detect_positive", 1)) return valueOf(f.logicalAnd(all, f.lt(x, 0)));
-    return valueOf(c.int("detect_negative", 1) ? all : f.logicalAnd(all, f.gt(x, 0)));
+    const above = c.int("detect_positive", 1) !== 0, below = c.int("detect_negative", 1) !== 0;
+    if (above && below) return valueOf(all);
+    if (!above && !below) return valueOf(f.zeros(x.shape, { dtype: "bool", device: x.device }));
+    return valueOf(f.logicalAnd(all, above ? f.gt(x, 0) : f.lt(x, 0)));
   },
 };
 
@@ -234,6 +240,7 @@ export const math: OperatorTable = {
   Swish: unaryOf([24], (x, c) => f.mul(x, f.sigmoid(f.mul(x, c.float("alpha", 1))))),
   Shrink: unaryOf([9], (x, c) => {
     const lambd = c.float("lambd", 0.5), bias = c.float("bias", 0), zero = f.zerosLike(x);
-    return f.where(f.lt(x, -lambd), f.add(x, bias), f.where(f.gt(x, lambd), f.sub(x, bias), zero));
+    const moved = f.where(f.lt(x, -lambd), f.add(x, bias), f.where(f.gt(x, lambd), f.sub(x, bias), zero));
+    return f.toDType(moved, x.dtype);
   }),
 };

@@ -121,12 +121,15 @@ function maxPool(c: Call): Results {
 function averagePool(c: Call): Result {
   const x = c.t(0), sizes = x.shape.slice(2), w = windowOf(c, sizes, c.ints("kernel_shape") ?? []);
   const total = windowViews(x, w, 0).reduce(f.add), include = c.int("count_include_pad", 0) !== 0;
-  const pads = c.ints("pads"), axes = sizes.length;
+  const pads = c.ints("pads"), axes = sizes.length, how = c.text("auto_pad", "NOTSET");
+  // What ceil_mode adds beyond the border never counts.
+  const border = sizes.map((_, i) =>
+    how.startsWith("SAME") ? w.after[i] : how === "VALID" || !pads ? 0 : pads[i + axes]
+  );
   const counts = w.out.map((n, i) =>
     Array.from({ length: n }, (_, k) => {
       let count = 0;
-      // What ceil_mode adds beyond the border never counts.
-      const end = sizes[i] + (include ? pads ? pads[i + axes] : w.after[i] : 0),
+      const end = sizes[i] + (include ? border[i] : 0),
         begin = include ? -w.before[i] : 0;
       for (let j = 0; j < w.kernel[i]; j++) {
         const at = k * w.stride[i] - w.before[i] + j * w.dilation[i];

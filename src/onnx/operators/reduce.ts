@@ -8,7 +8,7 @@ import { normalizeAxis, sizeOf } from "../../core/shape.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type Operator, type OperatorTable } from "../call.ts";
-import { heldAs } from "../types.ts";
+import { heldAs, narrowRange } from "../types.ts";
 import { valueOf, wrap } from "../values.ts";
 
 type Reduction = (x: Tensor, axes: number[], keepdim: boolean) => Tensor;
@@ -29,7 +29,12 @@ function reduced(since: readonly number[], apply: Reduction, empty: number | nul
       if (empty !== null && axes.some((a) => x.shape[a] === 0)) {
         const kept = x.shape.map((n, i) => axes.includes(i) ? 1 : n);
         const shape = keep ? kept : x.shape.filter((_, i) => !axes.includes(i));
-        return back(c, f.full(shape, emptyOf(x, empty), { dtype: x.dtype, device: x.device }));
+        const one = f.tensor([emptyOf(c, x, empty)] as never, {
+          dtype: x.dtype,
+          device: x.device,
+          shape: [],
+        });
+        return back(c, f.contiguous(f.expand(one, shape)));
       }
       if (axes.length === 0) return back(c, apply(x, [], true));
       return back(c, apply(x, axes, keep));
@@ -37,12 +42,16 @@ function reduced(since: readonly number[], apply: Reduction, empty: number | nul
   };
 }
 
-/** The least or greatest of an integer's dtype where infinity is meant. */
-function emptyOf(x: Tensor, value: number): number {
+/** The least or greatest of an integer's type where infinity is meant. */
+function emptyOf(c: Call, x: Tensor, value: number): number | bigint {
   if (Number.isFinite(value) || isFloat(x.dtype)) return value;
-  if (x.dtype === "bool") return value > 0 ? 1 : 0;
-  const top = x.dtype === "u8" ? 255 : 2147483647;
-  return value > 0 ? top : x.dtype === "u8" ? 0 : -top - 1;
+  const type = c.type(0);
+  // u64 is the same 64 bits.
+  if (type === "uint64") return value > 0 ? -1n : 0n;
+  if (type === "int64") return value > 0 ? 2n ** 63n - 1n : -(2n ** 63n);
+  const [least, most] = narrowRange(type) ??
+    (x.dtype === "bool" ? [0, 1] : x.dtype === "u8" ? [0, 255] : [-2147483648, 2147483647]);
+  return value > 0 ? most : least;
 }
 
 /** `apply` over axes, or x itself over none. */
@@ -92,8 +101,9 @@ export const reductions: OperatorTable = {
     [1, 11, 13, 18],
     over((x, axes, keep) => {
       if (isFloat(x.dtype)) return f.mean(x, axes, keep);
-      const count = sizeOf(axes.map((a) => x.shape[a]));
-      return f.floorDivide(f.sum(x, axes, keep), Math.max(count, 1));
+      const count = Math.max(sizeOf(axes.map((a) => x.shape[a])), 1), total = f.sum(x, axes, keep);
+      // Towards zero, as C divides.
+      return f.floorDivide(f.sub(total, f.fmod(total, count)), count);
     }),
   ),
   ReduceMax: reduced([1, 11, 12, 13, 18, 20], extreme(f.amax), -Infinity),

@@ -111,7 +111,9 @@ function resize(c: Call): Result {
       : [0, 1];
     const place = placeOf(c, how, scale, n, out, bounds, scales && n * scale > 1 ? n * scale : out);
     if (mode === "nearest") {
-      const nearest = nearestOf(c, c.text("nearest_mode", old ? "floor" : "round_prefer_floor"));
+      // Before opset 11 a smaller image takes the next element, a larger one the last.
+      const usual = !old ? "round_prefer_floor" : scale < 1 ? "ceil" : "floor";
+      const nearest = nearestOf(c, c.text("nearest_mode", usual));
       const at = Array.from({ length: out }, (_, k) => Math.min(Math.max(nearest(place(k)), 0), n - 1));
       const own = y.dtype;
       y = own === "u8" || own === "bool"

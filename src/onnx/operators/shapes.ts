@@ -9,7 +9,8 @@ import * as f from "../../ops/mod.ts";
 import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type Operator, type OperatorTable, type Result } from "../call.ts";
 import { heldAs, type OnnxType, typeOfCode } from "../types.ts";
-import { deviceFor, tensorOf, textsOf, type TextValue, type Value, valueOf } from "../values.ts";
+import { deviceFor, tensorOf, textsOf, type Value, valueOf } from "../values.ts";
+import { spelled } from "./spelled.ts";
 
 const axisOf = (c: Call, axis: number, rank: number): number => normalizeAxis(axis, rank, nodeName(c.node));
 
@@ -19,29 +20,11 @@ function shapeOf(value: Value): readonly number[] {
   return value.kind === "texts" ? value.shape : [];
 }
 
-/** Runs `move`, which only moves elements, on tensors and, by their positions, on texts. */
-function moved(c: Call, move: (x: Tensor) => Tensor): Result | Promise<Result> {
-  const value = c.value(0);
-  return value.kind === "texts" ? movedTexts(c, value, move) : move(c.t(0));
-}
-
-async function movedTexts(c: Call, value: TextValue, move: (x: Tensor) => Tensor): Promise<Result> {
-  const at = Int32Array.from({ length: sizeOf(value.shape) }, (_, i) => i);
-  const out = move(f.tensor(at, { dtype: "i32", shape: value.shape, device: "cpu" }));
-  c.room(2 * sizeOf(out.shape));
-  return textsOf(out.shape, Array.from(await out.data() as Int32Array, (i) => value.data[i]));
-}
-
 const moving = (
   since: readonly number[],
   host: readonly number[],
   move: (c: Call) => (x: Tensor) => Tensor,
-): Operator => ({
-  since,
-  host,
-  waits: true,
-  run: (c) => moved(c, move(c)),
-});
+): Operator => spelled({ since, host, run: (c) => move(c)(c.t(0)) });
 
 function reshaped(c: Call): (x: Tensor) => Tensor {
   return (x) => {
@@ -108,22 +91,8 @@ function expanded(c: Call): (x: Tensor) => Tensor {
 }
 
 function concatenated(c: Call): Result {
-  if (c.value(0).kind === "texts") return joinTexts(c);
   const list = c.tensors();
   return valueOf(f.concat(list, c.axis("axis", 1, list[0].shape.length)), c.type(0));
-}
-
-function joinTexts(c: Call): Result {
-  const list = c.inputs.map((_, i) => c.texts(i)),
-    first = list[0].shape,
-    axis = c.axis("axis", 1, first.length);
-  const outer = sizeOf(first.slice(0, axis)), parts = list.map((t) => sizeOf(t.shape.slice(axis)));
-  const data = Array.from(
-    { length: outer },
-    (_, i) => list.map((t, k) => t.data.slice(i * parts[k], (i + 1) * parts[k])),
-  )
-    .flat(2);
-  return textsOf(first.map((n, i) => i === axis ? list.reduce((sum, t) => sum + t.shape[axis], 0) : n), data);
 }
 
 function splitted(c: Call): Result[] {
@@ -169,8 +138,11 @@ function padConstant(x: Tensor, axis: number, before: number, after: number, val
   return parts.length === 1 ? cut : f.concat(parts, axis);
 }
 
-function padBy(c: Call, x: Tensor, axis: number, before: number, after: number, mode: string): Tensor {
-  const n = x.shape[axis], count = before + n + after;
+function padBy(c: Call, given: Tensor, axis: number, first: number, last: number, mode: string): Tensor {
+  // What is cut off is gone before anything is repeated.
+  const left = given.shape[axis] + Math.min(0, first) + Math.min(0, last);
+  const x = first < 0 || last < 0 ? f.narrow(given, axis, Math.max(0, -first), left) : given;
+  const before = Math.max(0, first), after = Math.max(0, last), n = left, count = before + n + after;
   if (before === 0 && after === 0) return x;
   if (n === 0) throw c.fail(`axis ${axis} has no element to pad with`);
   const mirror = (i: number): number => {
@@ -303,8 +275,8 @@ export const shapes: OperatorTable = {
   Slice: moving([1, 10, 11, 13], [1, 2, 3, 4], sliced),
   Expand: moving([8, 13], [1], expanded),
   Tile: moving([1, 6, 13], [1, 2], tiled),
-  Concat: { since: [1, 4, 11, 13], run: concatenated },
-  Split: { since: [1, 2, 11, 13, 18], host: [1], run: splitted },
+  Concat: spelled({ since: [1, 4, 11, 13], run: concatenated }),
+  Split: spelled({ since: [1, 2, 11, 13, 18], host: [1], run: splitted }),
   Pad: { since: [1, 2, 11, 13, 18, 19, 21, 23, 24], host: [1, 2, 3], run: padded },
   Shape: { since: [1, 13, 15, 19, 21, 23, 24], noGradient: "sizes", run: measured },
   Size: {
@@ -316,9 +288,9 @@ export const shapes: OperatorTable = {
   ConstantOfShape: { waits: true, since: [9, 20, 21, 23, 24], host: [0], noGradient: "fixed", run: filledOf },
   Range: { since: [11], host: [0, 1, 2], noGradient: "sizes", run: ranged },
   EyeLike: { since: [9, 22], noGradient: "sizes", run: eyeLike },
-  DepthToSpace: { since: [1, 11, 13], run: depthToSpace },
-  SpaceToDepth: { since: [1, 13], run: spaceToDepth },
+  DepthToSpace: spelled({ since: [1, 11, 13], run: depthToSpace }),
+  SpaceToDepth: spelled({ since: [1, 13], run: spaceToDepth }),
   Trilu: { since: [14], host: [1], run: triangle },
-  ReverseSequence: { since: [10], host: [1], run: reverseSequence },
+  ReverseSequence: spelled({ since: [10], host: [1], run: reverseSequence }),
   CenterCropPad: { since: [18], host: [1], run: cropOrPad },
 };

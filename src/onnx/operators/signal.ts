@@ -131,6 +131,24 @@ function bernoulli(c: Call): Result | Promise<Result> {
   return castTo(c, valueOf(hit), type);
 }
 
+/** Classes drawn by unnormalised log-probabilities [batch, classes]: the first whose running share is beyond a random number. */
+function multinomial(c: Call): Result | Promise<Result> {
+  const x = f.toDType(c.t(0), "f32"), [batch, classes] = x.shape, count = c.int("sample_size", 1);
+  if (x.shape.length !== 2 || classes < 1 || count < 1) {
+    throw c.fail(`${count} of [${x.shape}], which is no [batch, classes]`);
+  }
+  c.room(batch * classes * count);
+  const seed = c.said("seed") ? { seed: Math.abs(Math.trunc(c.float("seed", 0))) } : {};
+  const ends = f.unsqueeze(f.cumsum(f.softmax(x, 1), 1), 1);
+  const uniform = f.rand([batch, count, 1], { device: x.device, ...seed });
+  const passed = f.sum(f.toDType(f.le(ends, uniform), "i32"), 2);
+  return castTo(
+    c,
+    valueOf(f.clamp(f.toDType(passed, "i32"), 0, classes - 1), "int32"),
+    randomType(c, "int32"),
+  );
+}
+
 const random = (isNormal: boolean, like: boolean): Operator => ({
   since: [1, 22],
   noGradient: "random",
@@ -152,5 +170,6 @@ export const signals: OperatorTable = {
   RandomUniform: random(false, false),
   RandomNormalLike: random(true, true),
   RandomUniformLike: random(false, true),
+  Multinomial: { since: [7, 22], waits: true, noGradient: "random", run: multinomial },
   Bernoulli: { since: [15, 22], waits: true, noGradient: "random", run: bernoulli },
 };

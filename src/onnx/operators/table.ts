@@ -7,7 +7,9 @@ import type { Operator, OperatorTable } from "../call.ts";
 import { attentions } from "./attention.ts";
 import { contrib } from "./contrib.ts";
 import { control } from "./control.ts";
+import { deformed } from "./deformed.ts";
 import { images } from "./images.ts";
+import { classical } from "./labels.ts";
 import { indexing } from "./index.ts";
 import { logic } from "./logic.ts";
 import { math } from "./math.ts";
@@ -18,7 +20,7 @@ import { reductions } from "./reduce.ts";
 import { resizing } from "./resize.ts";
 import { shapes } from "./shapes.ts";
 import { signals } from "./signal.ts";
-import { classical, texts } from "./text.ts";
+import { texts } from "./text.ts";
 import { training } from "./training.ts";
 import { vision } from "./vision.ts";
 
@@ -40,6 +42,7 @@ export const operators: Readonly<Record<string, OperatorTable>> = {
     ...texts,
     ...vision,
     ...images,
+    ...deformed,
   },
   "ai.onnx.ml": classical,
   "ai.onnx.preview.training": training,

@@ -1,12 +1,13 @@
 /**
- * Texts: normalised, joined, counted; and what classical models look up by text (`ai.onnx.ml`).
+ * Texts: normalised, joined, cut, matched, counted.
  *
  * @module
  */
 import { broadcastShapes, broadcastStrides, contiguousStrides, sizeOf } from "../../core/shape.ts";
-import { toNumbers } from "../../tensor/mod.ts";
-import type { Call, OperatorTable, Result } from "../call.ts";
+import { show } from "../../core/show.ts";
+import type { Call, OperatorTable, Result, Results } from "../call.ts";
 import { elements, tensorOf, textsOf } from "../values.ts";
+import { wholeMatch } from "./whole_match.ts";
 
 /** Letters of a text at most: engines hold some more. */
 const mostLetters = 2 ** 28;
@@ -95,45 +96,62 @@ async function countGrams(c: Call): Promise<Result> {
   return tensorOf(out, shape.length === 2 ? [rows, width] : [width], "float", c.around.device);
 }
 
-/** `ai.onnx.ml`'s table from one kind of value to another. */
-async function encodeLabels(c: Call): Promise<Result> {
-  const value = c.value(0), shape = value.kind === "texts" ? value.shape : c.t(0).shape;
-  const given: (string | number)[] = value.kind === "texts"
-    ? [...value.data]
-    : Array.from(toNumbers(await elements(c.t(0)), c.t(0).dtype));
-  const keys = c.strings("keys_strings") ?? c.ints("keys_int64s") ?? c.floats("keys_floats");
-  const texts = c.strings("values_strings"),
-    whole = c.ints("values_int64s"),
-    floats = c.floats("values_floats");
-  const values: readonly (string | number)[] | null = texts ?? whole ?? floats;
-  if (!keys || !values || keys.length !== values.length) {
-    throw c.fail("its keys and values are not two lists of one length");
+/** Texts cut at a delimiter, or at white space: a new axis as long as the longest row, and how many parts each has. */
+function splitTexts(c: Call): Results {
+  const { shape, data } = c.texts(0), by = c.text("delimiter", "");
+  const most = c.said("maxsplit") ? c.int("maxsplit", 0) : Infinity;
+  const rows = data.map((text) => by ? partsOf(text, by, most) : wordsOf(text, most));
+  const width = rows.reduce((most, row) => Math.max(most, row.length), 0);
+  c.room(2 * rows.length * width);
+  const filled = rows.flatMap((row) => [...row, ...new Array<string>(width - row.length).fill("")]);
+  const counts = tensorOf(rows.map((row) => row.length), shape, "int64", c.around.device);
+  return [textsOf([...shape, width], filled), counts];
+}
+
+function partsOf(text: string, by: string, most: number): string[] {
+  if (text === "") return [];
+  const all = text.split(by);
+  return all.length - 1 > most ? [...all.slice(0, most), all.slice(most).join(by)] : all;
+}
+
+function wordsOf(text: string, most: number): string[] {
+  const words: string[] = [];
+  let rest = text.trimStart();
+  while (rest !== "") {
+    const end = words.length < most ? rest.search(/\s/) : -1;
+    if (end < 0) return [...words, rest];
+    words.push(rest.slice(0, end));
+    rest = rest.slice(end).trimStart();
   }
-  const table = new Map<string | number, string | number>();
-  keys.forEach((key, i) => {
-    if (!table.has(key)) table.set(key, values[i]);
-  });
-  if (texts) {
-    const missing = c.text("default_string", "_Unused");
-    return textsOf(shape, given.map((v) => String(table.get(v) ?? missing)));
-  }
-  const missing = whole ? c.int("default_int64", -1) : c.float("default_float", -0);
-  return tensorOf(
-    given.map((v) => Number(table.get(v) ?? missing)),
-    shape,
-    whole ? "int64" : "float",
-    c.around.device,
+  return words;
+}
+
+/** Whether texts are met by an expression of RE2, from end to end. */
+function matchWhole(c: Call): Result {
+  const { shape, data } = c.texts(0), given = c.text("pattern", "");
+  const [, flags = "", rest] = /^(?:\(\?([is]+)\))?(.*)$/s.exec(given)!;
+  // Punctuation may be escaped there, whether or not it means something; the ends of the text are its ends anyway.
+  const source = rest.replace(/\(\?P?<\w+>/g, "(?:").replace(/^\^|(?<=(?:^|[^\\])(?:\\\\)*)\$$/g, "").replace(
+    /\\([\s\S])/g,
+    (whole, letter: string) =>
+      /[\w^$\\.*+?()[\]{}|/]/.test(letter) || letter.codePointAt(0)! > 127
+        ? whole
+        : `\\x${letter.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
+  let meets: (text: string) => boolean;
+  try {
+    meets = wholeMatch(source, `u${flags}`);
+  } catch (error) {
+    throw c.fail(`pattern ${show(given)} is not read here: ${(error as Error).message}`);
+  }
+  return tensorOf(data.map((text) => Number(meets(text))), shape, "bool", c.around.device);
 }
 
 /** The operators. */
 export const texts: OperatorTable = {
   StringNormalizer: { since: [10], noGradient: "texts", waits: true, run: normalize },
   StringConcat: { since: [20], noGradient: "texts", waits: true, run: joinPairs },
+  StringSplit: { since: [20], noGradient: "texts", waits: true, run: splitTexts },
+  RegexFullMatch: { since: [20], noGradient: "texts", waits: true, run: matchWhole },
   TfIdfVectorizer: { since: [9], noGradient: "texts", waits: true, run: countGrams },
-};
-
-/** Those of `ai.onnx.ml`. */
-export const classical: OperatorTable = {
-  LabelEncoder: { since: [1, 2, 4], noGradient: "texts", waits: true, run: encodeLabels },
 };
