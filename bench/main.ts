@@ -22,6 +22,7 @@ import { installRivals } from "./rivals.ts";
 const files: Record<string, string> = {
   matmul: "./ops/matmul.ts",
   tile: "./ops/tile.ts",
+  conv: "./ops/conv.ts",
   webgpu: "./ops/webgpu.ts",
   webgpu_gpt2: "./flows/webgpu.ts",
   int8_matmul: "./ops/int8_matmul.ts",
@@ -34,6 +35,7 @@ const files: Record<string, string> = {
   load: "./flows/load.ts",
   read: "./ops/read.ts",
   dispatch: "./ops/dispatch.ts",
+  onnx: "./flows/onnx.ts",
   serve: "./flows/serve.ts",
   chromium: "./flows/chromium.ts",
   tokenizer: "./ops/tokenizer.ts",

@@ -271,7 +271,7 @@ export function checkSchema(
   }
 }
 
-/** @throws {FormatError} unless each layer takes what the one before gives, and the last gives `outputs`. */
+/** @throws {FormatError} unless each layer takes what the one before gives, the last gives `outputs`, and all hold numbers. */
 export function checkNetwork(
   { inputs, layers }: Network,
   features: number,
@@ -286,6 +286,11 @@ export function checkNetwork(
       );
     }
     width = layer.outputs;
+    for (const name of ["weight", "bias"] as const) {
+      const wrong = layer[name].find((x) => !Number.isFinite(x));
+      if (wrong === undefined) continue;
+      throw new FormatError(`${where}: the ${name} of a layer has ${wrong}, expected numbers alone`);
+    }
   }
   if (layers.length === 0 || width !== outputs) {
     throw new FormatError(`${where}: the last layer gives ${counted(width, "number")}, expected ${outputs}`);
