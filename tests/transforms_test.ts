@@ -196,9 +196,9 @@ describe("functions of functions", () => {
     }
     for (const dtype of ["i32", "i64", "u8", "bool"] as const) {
       const whole = zeros([2], { dtype }), sum = (t: Tensor): Tensor => t.sum();
-      for (const  of of[grad, valueAndGrad, jacobian, hessian]) {
+      for (const way of [grad, valueAndGrad, jacobian, hessian]) {
         assertMatch(
-          assertThrows(() => gradientOf(sum)(whole), DTypeError).message,
+          assertThrows(() => way(sum)(whole), DTypeError).message,
           new RegExp(`argument 0 is ${dtype}`),
         );
       }
