@@ -172,9 +172,9 @@ describe("functions of functions", () => {
     for (const w of wrong) {
       const gives = (_: Tensor): never => w;
       const calls: (() => unknown)[] = [
-        ...[grad, valueAndGrad, jacobian, hessian, checkpoint].flatMap((of) => [
-          () => of(gives)(x),
-          () => of(id)(w),
+        ...[grad, valueAndGrad, jacobian, hessian, checkpoint].flatMap((way) => [
+          () => way(gives)(x),
+          () => way(id)(w),
         ]),
         () => noGrad(() => checkpoint(gives)(x)),
         () => jvp(gives, [x], [x]),
@@ -196,9 +196,9 @@ describe("functions of functions", () => {
     }
     for (const dtype of ["i32", "i64", "u8", "bool"] as const) {
       const whole = zeros([2], { dtype }), sum = (t: Tensor): Tensor => t.sum();
-      for (const  of of[grad, valueAndGrad, jacobian, hessian]) {
+      for (const way of [grad, valueAndGrad, jacobian, hessian]) {
         assertMatch(
-          assertThrows(() => of(sum)(whole), DTypeError).message,
+          assertThrows(() => way(sum)(whole), DTypeError).message,
           new RegExp(`argument 0 is ${dtype}`),
         );
       }
