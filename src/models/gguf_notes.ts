@@ -13,6 +13,7 @@ import type { GgufNotes, TypedNote } from "../files/gguf/mod.ts";
 import { rotaryFrequencies, type RotaryOptions, yarnAttention } from "../nn/rotary.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
 import { expertArchitectures, ggufArchitecture } from "./gguf.ts";
+import { unloadable } from "./gguf_loads.ts";
 import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
 import { activationNames } from "./activations.ts";
 import type { GPT2Config } from "./gpt2/config.ts";
@@ -308,6 +309,10 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
         config.attentionScale.toPrecision(4)
       }`,
     );
+  }
+  const none = unloadable(architecture, config);
+  if (none.length > 0) {
+    to.warnings.push(`llama.cpp does not load a ${architecture} with ${none.join(", and with ")}`);
   }
   return to.result;
 }
