@@ -248,7 +248,7 @@ const surplus: readonly [(x: Tensor) => unknown, RegExp][] = [
 
 /** What is said of a file that is there or not, by its own name. */
 const ofFile =
-  /^Cannot open|neither a folder here nor|merges\.txt|a? ?tokenizer(_config)?\.json should|the files given holds/;
+  /^Cannot open|neither a folder here nor|merges\.txt|a? ?tokenizer(_config)?\.json should|the folder given holds/;
 
 /** What another is called for, by its own name, and why. */
 const toldByOthers: readonly RegExp[] = [

@@ -57,7 +57,51 @@ describe("the playground", { skip }, () => {
       assertStrictEquals(again, expected);
       await page.fill("#prompt", "€");
       await page.click("#go");
-      await says(page, /€/);
+      await says(page, /none of these letters: €/);
+    });
+  });
+
+  it("reads prompts of any length and letters, and links of any numbers", { skip }, async () => {
+    const prompt = "Thé king of France is here. ".repeat(20), known = prompt.replaceAll("é", "");
+    const model = await GPT2.load(join(repository, "web/models/shakespeare"));
+    const expected = await model.complete(model.encode(known).slice(-128), {
+      ...{ maxNewTokens: 12, temperature: 0.8, seed: 1 },
+    });
+    model.dispose();
+    const link = new URLSearchParams({
+      prompt,
+      maxNewTokens: "12",
+      temperature: "-3",
+      topK: "1e9",
+      seed: "1.5",
+    });
+    await site.open(`playground/#${link}`, async (page) => {
+      await page.locator(".token").nth(11).waitFor();
+      await shows(page, "#note", /not know them: é The prompt has 540 tokens, and the model sees 128/);
+      assertStrictEquals(
+        await page.$$eval(".token", (list) => list.map((e) => e.textContent).join("")),
+        expected,
+      );
+      assertStrictEquals(await page.inputValue("#prompt"), prompt);
+      assertEquals(
+        await page.$$eval(
+          "[data-name=temperature], [data-name=topK], #seed",
+          (list) => (list as HTMLInputElement[]).map(({ value }) => value),
+        ),
+        ["0.8", "0", "1"],
+      );
+      // A place of it, its neighbours, and another way from there.
+      await page.locator(".token").nth(5).click();
+      await shows(page, "#choices", /Above: the model/);
+      await page.locator(".choice[aria-pressed=false]").first().click();
+      await says(page, /^Wrote 12/);
+      // Another link in the same tab shows what that one says.
+      await page.evaluate(() => {
+        location.hash = "#prompt=KING&maxNewTokens=3&topK=x&repository=someone/model";
+      });
+      await says(page, /made with someone\/model/);
+      assertStrictEquals(await page.inputValue("#prompt"), "KING");
+      assertStrictEquals(await page.inputValue("#repository"), "someone/model");
     });
   });
 

@@ -11,7 +11,7 @@ import { show } from "../core/show.ts";
 import { FormatError } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
 import type { GgufValue } from "../files/gguf/mod.ts";
-import { yarnAttention } from "../nn/rotary.ts";
+import { yarnAttention } from "../nn/yarn.ts";
 import { mostLayers } from "./decoder/fields.ts";
 import type { Qwen3NextConfig } from "./qwen3_next/config.ts";
 import { deltaJson, deltaWeight } from "./qwen3_next/gguf.ts";

@@ -10,7 +10,8 @@
 import { FormatError } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
 import type { GgufNotes, TypedNote } from "../files/gguf/mod.ts";
-import { rotaryFrequencies, type RotaryOptions, yarnAttention } from "../nn/rotary.ts";
+import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
+import { yarnAttention } from "../nn/yarn.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
 import { expertArchitectures, ggufArchitecture } from "./gguf.ts";
 import { unloadable } from "./gguf_loads.ts";

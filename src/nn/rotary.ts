@@ -30,6 +30,7 @@ import {
 } from "../ops/mod.ts";
 import { activeCapture, outsideCapture } from "../tensor/capture/gate.ts";
 import { demandTensor, isHalf, keep, tidy } from "../tensor/mod.ts";
+import { yarnAttention } from "./yarn.ts";
 
 /**
  * How angles are stretched; names as in Hugging Face's `rope_parameters`.
@@ -171,11 +172,6 @@ function llama3(f: Float64Array, s: Extract<RopeScaling, { ropeType: "llama3" }>
     const smooth = (turns - low) / (high - low);
     return (1 - smooth) * frequency / factor + smooth * frequency;
   });
-}
-
-/** What YaRN multiplies cosines and sines by, where nothing else is said. */
-export function yarnAttention(factor: number, mscale = 1): number {
-  return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }
 
 /** YaRN: which pairs are stretched follows from how often they turn within the original length. */

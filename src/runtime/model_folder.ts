@@ -55,7 +55,7 @@ export interface ModelFolder {
 export type GivenFiles = Readonly<Record<string, Openable>> | Iterable<File>;
 
 class GivenFolder implements ModelFolder {
-  readonly name = "the files given";
+  readonly name = "the folder given";
   readonly #files: ReadonlyMap<string, Openable>;
 
   constructor(given: GivenFiles) {

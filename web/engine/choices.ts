@@ -11,6 +11,7 @@ import type { CausalLM } from "../../src/runtime/causal_lm.ts";
 import type { GPT2 } from "../../src/runtime/gpt2.ts";
 import { noGrad } from "../../src/tensor/mod.ts";
 import { tokenText } from "./lens.ts";
+import { readingOf, windowAt } from "./reading.ts";
 import type { Choices, WriteOptions } from "./messages.ts";
 
 /** Options as the library takes them: those of sampling only where something is drawn. */
@@ -30,9 +31,10 @@ export async function choicesAt(
   options: WriteOptions,
   most: number,
 ): Promise<Choices> {
-  const start = model.encode(prompt), ids = [...start, ...made];
+  const start = readingOf(model, prompt).seen, ids = [...start, ...made];
+  const held = windowAt(start.length, made.length, model.contextLength);
   const resolved = resolveOptions(libraryOptions(options), model.generationConfig);
-  using last = noGrad(() => model.forward([ids.slice(-model.contextLength)], { lastOnly: true }));
+  using last = noGrad(() => model.forward([ids.slice(-held)], { lastOnly: true }));
   const logits = Float32Array.from(await last.to({ dtype: "f32" }).data() as Float32Array);
   const before = probabilities(logits);
   for (const process of buildProcessors(resolved, start.length)) process(ids, logits);

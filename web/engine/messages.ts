@@ -39,6 +39,7 @@ export type HeldAs = "as stored" | "f32" | "bf16" | "q8" | "q4";
 export type Question =
   | { readonly do: "start" }
   | { readonly do: "load"; readonly from: ModelPlace; readonly heldAs: HeldAs }
+  | { readonly do: "reading"; readonly text: string }
   | { readonly do: "write"; readonly prompt: string; readonly options: WriteOptions }
   | { readonly do: "attend"; readonly text: string; readonly layer: number }
   | { readonly do: "lens"; readonly text: string }
@@ -79,6 +80,15 @@ export interface Written {
   readonly others: readonly { readonly text: string; readonly probability: number }[];
 }
 
+/** What a model reads of a text. */
+export interface ReadingNote {
+  /** Letters that it does not know, each once; they are left out. */
+  readonly left: string;
+  /** How many tokens the text has, and how many of them, the last ones, the model sees. */
+  readonly tokens: number;
+  readonly seen: number;
+}
+
 /** How far a file is: "download" while it is fetched, "read" while weights are read. */
 export interface Loading {
   readonly phase: "download" | "read";
@@ -95,6 +105,8 @@ export interface LoadedModel {
   readonly layers: number;
   readonly heads: number;
   readonly dtype: string;
+  /** Whether it came with a tokenizer. */
+  readonly reads: boolean;
 }
 
 /** A token that might stand at a place: what the model says, and what settings make of that. */
@@ -126,6 +138,7 @@ export interface Side {
 export interface Answers {
   start: Machine;
   load: LoadedModel;
+  reading: ReadingNote;
   attend: Attention;
   lens: Lens;
   choices: Choices;

@@ -7,6 +7,7 @@ import type { CausalLM } from "../../src/runtime/causal_lm.ts";
 import type { GPT2 } from "../../src/runtime/gpt2.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { libraryOptions } from "./choices.ts";
+import { readingOf } from "./reading.ts";
 import type { Side, WriteOptions } from "./messages.ts";
 
 /** Judges a model by a text, then lets it go on with a prompt. */
@@ -17,7 +18,8 @@ export async function sideOf(
   options: WriteOptions,
   signal: AbortSignal,
 ): Promise<Side> {
-  const ids = model.encode(judged), blockSize = Math.min(model.contextLength, Math.max(1, ids.length - 1));
+  const { ids, text: known } = readingOf(model, judged),
+    blockSize = Math.min(model.contextLength, Math.max(1, ids.length - 1));
   const { loss, tokens } = await evaluate(model, ids, {
     blockSize,
     stride: Math.max(1, blockSize >> 1),
@@ -25,12 +27,13 @@ export async function sideOf(
     signal,
   });
   // The first token is given, not predicted.
-  const letters = [...judged].length - [...model.tokenizer!.decode([ids[0]])].length;
+  const letters = [...known].length - [...model.tokenizer!.decode([ids[0]])].length;
+  const seen = prompt && readingOf(model, prompt).seen;
   const asked = { ...libraryOptions(options), signal };
   // The first time, kernels are made; the second counts.
-  await model.completion(prompt, asked);
+  await model.completion(seen, asked);
   const started = performance.now();
-  const { text, ids: made } = await model.completion(prompt, asked);
+  const { text, ids: made } = await model.completion(seen, asked);
   return {
     dtype: model.dtype,
     bytes: model.parameters().reduce((sum, { storage: { buffer } }) => sum + buffer.byteLength, 0),

@@ -4,6 +4,7 @@
  * @module
  */
 import { loadTokenizer } from "../../src/runtime/tokenizer.ts";
+import { knownOf } from "./reading.ts";
 import type { Tokenizer } from "../../src/text/mod.ts";
 
 /** One token. */
@@ -22,6 +23,8 @@ export interface Tokens {
   /** Letters and UTF-8 bytes of the text. */
   readonly letters: number;
   readonly bytes: number;
+  /** Letters that the tokenizer does not know, each once; they are left out. */
+  readonly left: string;
   /** How many tokens the tokenizer knows. */
   readonly vocabulary: number;
 }
@@ -43,15 +46,16 @@ export async function tokensOf(text: string, file: File | null, own: Tokenizer |
   }
   const tokenizer = file === null ? own : brought!.tokenizer;
   if (tokenizer === null) throw new Error("This model has no tokenizer; bring a tokenizer.json.");
-  const ids = [...tokenizer.encode(text)];
+  const known = knownOf(text, tokenizer), ids = [...tokenizer.encode(known.text)];
   return {
     pieces: ids.slice(0, mostPieces).map((id) => ({
       id,
       text: tokenizer.decode([id], { skipSpecialTokens: false }),
     })),
     count: ids.length,
-    letters: [...text].length,
-    bytes: new TextEncoder().encode(text).length,
+    letters: [...known.text].length,
+    bytes: new TextEncoder().encode(known.text).length,
+    left: known.left,
     vocabulary: tokenizer.vocabSize,
   };
 }

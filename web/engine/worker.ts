@@ -9,6 +9,7 @@ import { GPT2 } from "../../src/runtime/gpt2.ts";
 import type { CausalLM } from "../../src/runtime/causal_lm.ts";
 import { keptFile, modelPaths } from "../shared/kept.ts";
 import { attend, logitLens } from "./lens.ts";
+import { readingOf } from "./reading.ts";
 import type {
   Answers,
   HeldAs,
@@ -101,7 +102,15 @@ async function load(
   model = next;
   place = from;
   const { contextLength: positions, vocabSize: vocabulary, layers, heads, dtype } = next;
-  return { parameters: next.numParameters(), positions, vocabulary, layers, heads, dtype };
+  return {
+    parameters: next.numParameters(),
+    positions,
+    vocabulary,
+    layers,
+    heads,
+    dtype,
+    reads: next.tokenizer !== null,
+  };
 }
 
 /** The model that was loaded. @throws while there is none. */
@@ -122,10 +131,14 @@ async function* answer(
     }
     case "load":
       return await load(question, id, signal);
+    case "reading": {
+      const { left, ids, seen } = readingOf(loaded(), question.text);
+      return { left, tokens: ids.length, seen: seen.length };
+    }
     case "attend":
-      return await attend(loaded(), loaded().encode(question.text), question.layer);
+      return await attend(loaded(), readingOf(loaded(), question.text).ids, question.layer);
     case "lens":
-      return await logitLens(loaded(), loaded().encode(question.text));
+      return await logitLens(loaded(), readingOf(loaded(), question.text).ids);
     case "choices": {
       const { prompt, made, options } = question, { choicesAt } = await choices();
       return await choicesAt(loaded(), prompt, made, options, 8);
@@ -142,7 +155,7 @@ async function* answer(
       const { tokenizer } = model;
       const text = (id: number): string => tokenizer?.decode([id], { skipSpecialTokens: false }) ?? `${id} `;
       const started = performance.now();
-      const tokens = model.stream(prompt, {
+      const tokens = model.stream(prompt && readingOf(model, prompt).seen, {
         ...libraryOptions(options),
         logprobs: 6,
         signal,

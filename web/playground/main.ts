@@ -4,13 +4,13 @@
  * @module
  */
 import { Engine } from "../engine/client.ts";
-import type { Choice, WriteOptions, Written } from "../engine/messages.ts";
+import type { Choice, ReadingNote, WriteOptions, Written } from "../engine/messages.ts";
 import { h, slider } from "../shared/elements.ts";
 import { element as at, messageOf, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
 import { visible } from "../shared/heads.ts";
 import { InsideView } from "./inside.ts";
-import { ModelChooser } from "./model.ts";
+import { hubAddress, ModelChooser } from "./model.ts";
 import { sideBySide } from "./side.ts";
 import { tokenView } from "./tokens.ts";
 
@@ -39,35 +39,68 @@ const numbers = {
 };
 let stopText = "", isOwn = false;
 
+/** Least, most and step of each slider; an address holds values of these, too. */
+const ranges: Readonly<
+  Record<Exclude<keyof typeof numbers, "seed">, readonly [min: number, max: number, step: number]>
+> = {
+  maxNewTokens: [1, 500, 1],
+  temperature: [0, 2, 0.05],
+  topK: [0, 65, 1],
+  topP: [0.05, 1, 0.05],
+  minP: [0, 0.5, 0.01],
+  typicalP: [0.05, 1, 0.05],
+  epsilonCutoff: [0, 0.02, 0.0005],
+  etaCutoff: [0, 0.02, 0.0005],
+  repetitionPenalty: [1, 2, 0.05],
+  frequencyPenalty: [-2, 2, 0.1],
+  presencePenalty: [-2, 2, 0.1],
+  noRepeatNgramSize: [0, 10, 1],
+};
+
+/** The most that top k may be, of any model. */
+const mostTopK = 200;
+
 /** The address says what was asked. */
-function readAddress(): void {
-  const given = new URLSearchParams(location.hash.slice(1));
+function readAddress(given: URLSearchParams): string[] {
+  const ignored: string[] = [];
   for (const name of Object.keys(numbers) as (keyof typeof numbers)[]) {
-    const value = Number(given.get(name));
-    if (given.has(name) && Number.isFinite(value)) numbers[name] = value;
+    const text = given.get(name), value = Number(text);
+    if (text === null) continue;
+    const [min, max, step] = name === "seed" ? [0, 2 ** 32 - 1, 1] : ranges[name];
+    const most = name === "topK" ? mostTopK : max;
+    if (text.trim() !== "" && value >= min && value <= most && (step < 1 || Number.isInteger(value))) {
+      numbers[name] = value;
+    } else ignored.push(`${name}=${text}`);
   }
   if (given.has("prompt")) prompt.value = given.get("prompt") as string;
   stopText = given.get("stop") ?? "";
   isOwn = given.get("model") === "own";
+  return ignored;
 }
 
 function address(): string {
   const given = new URLSearchParams({ prompt: prompt.value });
   for (const [name, value] of Object.entries(numbers)) given.set(name, String(value));
   if (stopText) given.set("stop", stopText);
+  const { place } = chooser;
+  if (place && "repository" in place) {
+    given.set("repository", place.repository);
+    given.set("revision", place.revision);
+    if (place.endpoint !== hubAddress) given.set("hub", place.endpoint);
+  } else if (isOwn && place && "files" in place) given.set("model", "own");
   return `${location.origin}${location.pathname}#${given}`;
 }
 
 function controls(): void {
   const make = (
-    name: keyof typeof numbers,
+    name: keyof typeof ranges,
     label: string,
-    [min, max, step]: readonly [number, number, number],
     shown?: (value: number) => string,
   ): HTMLElement => {
+    const [min, max, step] = ranges[name];
     const made = slider(
       label,
-      { min, max, step, value: numbers[name] },
+      { min, max: Math.max(max, numbers[name]), step, value: numbers[name] },
       (value) => {
         numbers[name] = value;
         void weigh();
@@ -83,12 +116,12 @@ function controls(): void {
   end.addEventListener("input", () => stopText = end.value);
   at("options").append(
     h("h2", {}, "How to choose"),
-    make("temperature", "Temperature", [0, 2, 0.05], (v) => v === 0 ? "0: the likeliest" : v.toFixed(2)),
-    make("topK", "Top k", [0, 65, 1], (v) => v === 0 ? "all" : String(v)),
-    make("topP", "Top p", [0.05, 1, 0.05], (v) => v.toFixed(2)),
-    make("minP", "Min p", [0, 0.5, 0.01], (v) => v.toFixed(2)),
-    make("repetitionPenalty", "Repetition penalty", [1, 2, 0.05], (v) => v.toFixed(2)),
-    make("maxNewTokens", "Tokens", [1, 500, 1]),
+    make("temperature", "Temperature", (v) => v === 0 ? "0: the likeliest" : v.toFixed(2)),
+    make("topK", "Top k", (v) => v === 0 ? "all" : String(v)),
+    make("topP", "Top p", (v) => v.toFixed(2)),
+    make("minP", "Min p", (v) => v.toFixed(2)),
+    make("repetitionPenalty", "Repetition penalty", (v) => v.toFixed(2)),
+    make("maxNewTokens", "Tokens"),
     h("label", { for: "seed" }, "Seed", seed),
     h("label", { for: "end" }, "Stop at", end),
     h(
@@ -98,15 +131,14 @@ function controls(): void {
       h(
         "div",
         { class: "stack" },
-        make("typicalP", "Typical p", [0.05, 1, 0.05], (v) => v.toFixed(2)),
-        make("epsilonCutoff", "Epsilon cutoff", [0, 0.02, 0.0005], (v) => v === 0 ? "off" : v.toFixed(4)),
-        make("etaCutoff", "Eta cutoff", [0, 0.02, 0.0005], (v) => v === 0 ? "off" : v.toFixed(4)),
-        make("frequencyPenalty", "Frequency penalty", [-2, 2, 0.1], (v) => v.toFixed(1)),
-        make("presencePenalty", "Presence penalty", [-2, 2, 0.1], (v) => v.toFixed(1)),
+        make("typicalP", "Typical p", (v) => v.toFixed(2)),
+        make("epsilonCutoff", "Epsilon cutoff", (v) => v === 0 ? "off" : v.toFixed(4)),
+        make("etaCutoff", "Eta cutoff", (v) => v === 0 ? "off" : v.toFixed(4)),
+        make("frequencyPenalty", "Frequency penalty", (v) => v.toFixed(1)),
+        make("presencePenalty", "Presence penalty", (v) => v.toFixed(1)),
         make(
           "noRepeatNgramSize",
           "No sequence twice, tokens",
-          [0, 10, 1],
           (v) => v === 0 ? "off" : String(v),
         ),
       ),
@@ -224,6 +256,16 @@ function add(written: Written): void {
   text.append(element);
 }
 
+/** What the model does not see of a prompt, in words; nothing where it sees all. */
+function noteOf({ left, tokens, seen }: ReadingNote): string {
+  const notes = left ? [`Left out, as the model does not know them: ${left}`] : [];
+  if (seen < tokens) {
+    const [all, last] = [tokens, seen].map((count) => count.toLocaleString("en"));
+    notes.push(`The prompt has ${all} tokens, and the model sees ${last} at once: the last ones.`);
+  }
+  return notes.join(" ");
+}
+
 /** `quiet`: by itself, when the page opens; then nothing is said of it. */
 async function write(quiet = false): Promise<void> {
   controller?.abort();
@@ -238,10 +280,14 @@ async function write(quiet = false): Promise<void> {
   const tell = (message: string): void => quiet ? undefined : say(message);
   text.replaceChildren(h("span", { class: "given" }, started));
   inside.clear();
+  at("note").textContent = "";
   stop.disabled = false;
   tell("Writing …");
   const options = asked();
   try {
+    const note = started ? await engine.ask({ do: "reading", text: started }) : null;
+    if (own !== controller) return;
+    if (note) at("note").textContent = noteOf(note);
     const { finishReason, tokensPerSecond } = await engine.ask(
       { do: "write", prompt: started, options },
       { signal: own.signal, piece: (piece) => own === controller && add(piece) },
@@ -276,14 +322,16 @@ prompt.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void write();
 });
 
-readAddress();
+const asking = new URLSearchParams(location.hash.slice(1)), ignored = readAddress(asking);
 controls();
+if (ignored.length > 0) say(`The link says what is not possible here; left out: ${ignored.join(", ")}.`);
 const inside = new InsideView(engine, () => text.textContent || prompt.value);
 sideBySide(engine, () => prompt.value, asked);
 const cutTokens = tokenView(engine);
 const chooser = new ModelChooser(engine, (model) => {
-  go.disabled = false;
+  go.disabled = !model.reads;
   controller?.abort();
+  at("note").textContent = "";
   // What the model before wrote is plain text to this one.
   if (tokens.length > 0) text.replaceChildren(h("span", { class: "given" }, text.textContent ?? ""));
   tokens.length = 0;
@@ -292,13 +340,23 @@ const chooser = new ModelChooser(engine, (model) => {
   inside.use(model);
   cutTokens();
   const topK = document.querySelector<HTMLInputElement>("#options input[type=range][data-name=topK]");
-  if (topK) topK.max = String(Math.min(200, model.vocabulary));
-  if (!opened) void write(true);
+  if (topK) topK.max = String(Math.min(mostTopK, model.vocabulary));
+  if (!opened && model.reads) void write(true);
   opened = true;
 });
 try {
   at("machine").textContent = await engine.introduce();
   await chooser.start(isOwn);
+  const repository = asking.get("repository");
+  if (repository) {
+    chooser.propose({
+      repository,
+      revision: asking.get("revision") ?? "main",
+      endpoint: asking.get("hub") ?? hubAddress,
+    });
+  }
 } catch (error) {
   say(messageOf(error), "error");
 }
+// Another link, or a step back: what it says is shown anew.
+addEventListener("hashchange", () => location.reload());

@@ -11,6 +11,9 @@ import { ownModel } from "../shared/own_model.ts";
 import { say } from "../shared/status.ts";
 import { unzip } from "../../src/files/zip.ts";
 
+/** The hub that is asked unless another is named. */
+export const hubAddress = "https://huggingface.co";
+
 const bundled: ModelPlace = { url: new URL("models/shakespeare/", siteRoot()).href };
 
 /** Small files of a model that pages read, beside its weights; others in a folder are left alone. */
@@ -30,9 +33,34 @@ const isWanted = (name: string): boolean =>
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 
+/** How many weights, in words. */
+function parametersOf(count: number): string {
+  if (count < 1e5) return `${count.toLocaleString("en")} parameters`;
+  return `${(count / 1e6).toFixed(count < 1e8 ? 1 : 0)} million parameters`;
+}
+
 function progressText({ phase, file, loaded, total }: Loading): string {
   const what = phase === "download" ? `Fetching ${file ?? "the model"}` : "Reading the weights";
   return total > 0 ? `${what}: ${megabytes(loaded)} of ${megabytes(total)}` : `${what}: ${megabytes(loaded)}`;
+}
+
+/** Why these files are no model, as far as their names tell. */
+function unopened(files: readonly File[]): string {
+  const names = files.map(({ name }) => name.toLowerCase());
+  const whole = "open the whole folder as Hugging Face has it, or a .gguf";
+  if (names.some((name) => name.startsWith("adapter_"))) {
+    return `This is an adapter, which changes a model and is none by itself; mergeAdapter() of the library makes a whole model of both; ${whole}.`;
+  }
+  if (names.some((name) => name.endsWith(".safetensors"))) {
+    return `These are weights without the config.json that says what they are of; ${whole}.`;
+  }
+  if (names.includes("tokenizer.json")) {
+    return `This is a tokenizer and no model; choose it under Tokens to see how it cuts a text, or ${whole}.`;
+  }
+  const what = files.length === 1
+    ? `${files[0].name} is no model`
+    : `None of these ${files.length} files is a model`;
+  return `${what} that this page reads; ${whole}.`;
 }
 
 /** All files below an entry that was dropped. */
@@ -70,6 +98,8 @@ export class ModelChooser {
     ...["as stored", "f32", "bf16", "q8", "q4"].map((name) => h("option", {}, name)),
   );
   #controller: AbortController | null = null;
+  /** Where the model is that is open. */
+  place: ModelPlace | null = null;
 
   /** Fills the card. */
   constructor(engine: Engine, ready: (model: LoadedModel, name: string) => void) {
@@ -92,7 +122,7 @@ export class ModelChooser {
     const hub = h("input", {
       id: "hub",
       type: "text",
-      value: "https://huggingface.co",
+      value: hubAddress,
       spellcheck: "false",
       autocomplete: "off",
     });
@@ -187,7 +217,7 @@ export class ModelChooser {
       try {
         all = await unzip(given[0]);
       } catch (error) {
-        return say(messageOf(error), "error");
+        return say(`${given[0].name}: ${messageOf(error)}`, "error");
       }
       if (all.length === 0) return say(`${given[0].name} is an archive without files.`, "error");
     }
@@ -201,17 +231,20 @@ export class ModelChooser {
     const files = all.filter((file) => isWanted(file.name) && config && folderOf(file) === folderOf(config));
     const path = all[0].webkitRelativePath;
     if (!config) {
-      return say(
-        `There is neither a config.json nor a GGUF among ${
-          all.length === 1 ? `the one file (${all[0].name})` : `these ${all.length} files`
-        }; choose the folder of a model as Hugging Face has it, or drop a .gguf.`,
-        "error",
-      );
+      return say(unopened(all), "error");
     }
     await this.load(
       { files },
       path.split("/")[0] || (config.name.endsWith(".gguf") ? config.name : "your folder"),
     );
+  }
+
+  /** Fills in a repository that a link speaks of: what is asked of a hub, the visitor asks. */
+  propose({ repository, revision, endpoint }: Extract<ModelPlace, { repository: string }>): void {
+    const fields = { repository, revision, hub: endpoint };
+    for (const [id, value] of Object.entries(fields)) at<HTMLInputElement>(id).value = value;
+    at<HTMLDetailsElement>("other-model").open = true;
+    say(`This link was made with ${repository} of a hub: "Fetch it", under Model, gets it.`);
   }
 
   /** The model that ships with the page; with `own`, the one that the visitor brought along from the page where it was trained. */
@@ -242,12 +275,13 @@ export class ModelChooser {
         },
       });
       if (own !== this.#controller) return;
-      const size = model.parameters >= 1e8
-        ? (model.parameters / 1e6).toFixed(0)
-        : (model.parameters / 1e6).toFixed(1);
-      label.textContent =
-        `${name}: ${size} million parameters, ${model.positions} positions, held as ${model.dtype}`;
-      say(`Ready: ${size} million parameters, ${model.positions} positions.`);
+      const size = parametersOf(model.parameters), positions = model.positions.toLocaleString("en");
+      label.textContent = `${name}: ${size}, ${positions} positions, held as ${model.dtype}`;
+      this.place = from;
+      const wordless =
+        "It came without a tokenizer.json, so it reads no text: open it together with that file.";
+      if (model.reads) say(`Ready: ${size}, ${positions} positions.`);
+      else say(wordless, "error");
       this.#ready(model, name);
     } catch (error) {
       if (own !== this.#controller) return;

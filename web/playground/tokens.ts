@@ -41,6 +41,7 @@ export function tokenView(engine: Engine): () => void {
         } tokens.`;
         const rate = found.count > 0 ? `, ${(found.letters / found.count).toFixed(2)} letters a token` : "";
         facts.textContent =
+          (found.left ? `Left out, as the tokenizer does not know them: ${found.left}. ` : "") +
           `${found.count} tokens for ${found.letters} letters (${found.bytes} bytes)${rate}` +
           (found.pieces.length < found.count ? `; the first ${found.pieces.length} are shown` : "");
         pieces.replaceChildren(

@@ -30,7 +30,8 @@ export function messageOf(error: unknown): string {
   if (/failed to fetch|networkerror|load failed/i.test(text)) {
     return "A file could not be fetched: the connection is lost, or the server is gone.";
   }
-  return text;
+  // Which function of the library said it is nothing to a visitor.
+  return text.replace(/^generate: (.)/, (_, first: string) => first.toUpperCase());
 }
 
 function dark(): boolean {

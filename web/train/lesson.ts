@@ -11,6 +11,7 @@ import { noGrad, tidy } from "../../src/tensor/mod.ts";
 import { CharTokenizer } from "../../src/text/mod.ts";
 import { randomBatches, type StepReport, Trainer } from "../../src/train/mod.ts";
 import type { ZipEntry } from "../../src/files/zip.ts";
+import { readingOf } from "../engine/reading.ts";
 import type { Inside, Wish } from "./inside.ts";
 
 /** What the visitor chooses. */
@@ -238,14 +239,15 @@ export class Lesson {
   }
 
   /**
-   * A prompt, and what it writes after it now, or wrote after a step of which there is a snapshot; of a long prompt it sees the end.
-   * @throws where letters are not known.
+   * A prompt, and what it writes after it now, or wrote after a step of which there is a snapshot; of a long prompt it sees the end, and
+   * of letters that it does not know nothing.
+   * @throws where it knows none of them.
    */
   async write(prompt: string, count = 120, step: number | null = null): Promise<string> {
-    const { context, seed } = this.#options, model = this.at(step);
+    const { seed } = this.#options, model = this.at(step);
     model.eval();
     try {
-      const more = await model.complete([...prompt].slice(-context).join(""), {
+      const more = await model.complete(readingOf(model, prompt).seen, {
         maxNewTokens: count,
         temperature: 0.8,
         seed,
