@@ -124,6 +124,7 @@ export function randomConfig(family: string, seed: number): Config {
           rope_theta: theta,
           rope_local_base_freq: 50,
           ...Object.keys(scaling).length ? { rope_scaling: scaling } : {},
+          ...pick({}, { partial_rotary_factor: 0.5 }),
         }
       : typed
       ? {

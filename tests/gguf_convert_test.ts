@@ -193,6 +193,64 @@ describe("convert to GGUF: families", { skip: asksNothing }, () => {
     }
   });
 
+  it("says what llama.cpp does not load, and writes attention's factor beside YaRN's own", async () => {
+    const sizes = { vocab_size: 40, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2 };
+    const heads = { num_attention_heads: 4, max_position_embeddings: 64 };
+    const write = async (name: string, more: object): Promise<{ path: string; told: string[] }> => {
+      using model = await CausalLM.fromConfig({ ...sizes, ...heads, ...more });
+      await model.save(join(folder, `loads-${name}`));
+      const { path, told } = await converted(join(folder, `loads-${name}`), `loads-${name}`);
+      return { path, told: told.filter((line) => line.startsWith("llama.cpp does not load")) };
+    };
+    const cases: readonly (readonly [name: string, config: object, told: RegExp | null])[] = [
+      ["a", { model_type: "qwen3", attention_bias: true }, /a qwen3 with biases in attention$/],
+      ["b", { model_type: "llama", attention_bias: true, mlp_bias: true, head_dim: 12 }, null],
+      [
+        "c",
+        { model_type: "olmo2", head_dim: 12, tie_word_embeddings: true },
+        /make up its width, and with no output/,
+      ],
+      [
+        "d",
+        { model_type: "llama", partial_rotary_factor: 0.5 },
+        /a llama with heads of which a part is turned$/,
+      ],
+      ["e", { model_type: "gemma", tie_word_embeddings: false }, /a gemma with an output layer of its own$/],
+    ];
+    for (const [name, config, expected] of cases) {
+      const { told } = await write(name, config);
+      assertStrictEquals(told.length, expected ? 1 : 0, `${name}: ${told}`);
+      if (expected) assertMatch(told[0], expected);
+    }
+    const yarn = {
+      rope_type: "yarn",
+      factor: 4,
+      original_max_position_embeddings: 16,
+      attention_factor: 1.7,
+    };
+    const { path } = await write("f", { model_type: "llama", rope_scaling: yarn });
+    await using file = await openGguf(path);
+    // What llama.cpp multiplies by itself: 1 + ln(factor) / 10.
+    const beside = Number(file.metadata.get("llama.rope.scaling.attn_factor"));
+    assert(Math.abs(beside * (1 + Math.log(4) / 10) - 1.7) < 1e-6, String(beside));
+    const read = (await ggufJson(file)).rope_scaling as { attention_factor: number };
+    assert(Math.abs(read.attention_factor - 1.7) < 1e-6);
+    const long = {
+      rope_type: "longrope",
+      short_factor: [1, 1, 2, 2],
+      long_factor: [3, 4, 5, 6],
+      attention_factor: 0.7,
+    };
+    const phi = await write("g", {
+      model_type: "phi3",
+      rope_scaling: long,
+      original_max_position_embeddings: 16,
+    });
+    await using other = await openGguf(phi.path);
+    const kept = (await ggufJson(other)).rope_scaling as { attention_factor: number };
+    assert(Math.abs(kept.attention_factor - 0.7) < 1e-6);
+  });
+
   it("refuses what llama.cpp would compute otherwise, and what is not the model that config.json describes", async () => {
     const at = join(folder, "refused");
     cpSync(dataPath("families", "qwen3"), at, { recursive: true });

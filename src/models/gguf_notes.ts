@@ -14,6 +14,7 @@ import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
 import { yarnAttention } from "../nn/yarn.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
 import { expertArchitectures, ggufArchitecture } from "./gguf.ts";
+import { unloadable } from "./gguf_loads.ts";
 import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
 import { activationNames } from "./activations.ts";
 import type { GPT2Config } from "./gpt2/config.ts";
@@ -309,6 +310,10 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
         config.attentionScale.toPrecision(4)
       }`,
     );
+  }
+  const none = unloadable(architecture, config);
+  if (none.length > 0) {
+    to.warnings.push(`llama.cpp does not load a ${architecture} with ${none.join(", and with ")}`);
   }
   return to.result;
 }

@@ -136,6 +136,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * @internal
    */
   reach(length: number): number {
+    demandNoMore(arguments, 1, "reach");
     return this.network.reach?.(length) ?? this.contextLength;
   }
 

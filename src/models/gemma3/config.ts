@@ -12,7 +12,7 @@ import type { RotaryOptions } from "../../nn/rotary.ts";
 
 /** Reads the fields of a config.json. */
 export function gemma3Config(c: ConfigFields): DecoderConfig {
-  const common = gemmaFields(c, 131_072), { headDim, maxPositions } = common;
+  const common = gemmaFields(c, 131_072), { maxPositions } = common;
   c.only({ use_bidirectional_attention: false });
   // Written by all, and heeded by none: scores have no cap here.
   c.raw("attn_logit_softcapping");
@@ -21,7 +21,7 @@ export function gemma3Config(c: ConfigFields): DecoderConfig {
     quick = c.positive("rope_local_base_freq", 10_000);
   const local: RotaryOptions = near
     ? { ...rotaryOf(c, common, quick, "sliding_attention"), theta: near.positive("rope_theta", quick) }
-    : { width: headDim, theta: quick, maxPositions };
+    : { width: global.width, theta: quick, maxPositions };
   const window = c.size("sliding_window", 4096), every = c.size("sliding_window_pattern", 6);
   return {
     ...common,
