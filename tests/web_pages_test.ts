@@ -147,6 +147,59 @@ describe("the site", { skip }, () => {
     });
   });
 
+  it("under forced colours, colours that are data stay, and what is chosen is seen", { skip }, async () => {
+    const context = { forcedColors: "active" } as const;
+    await site.open("network/", async (page) => {
+      await until(page, () => /^step [1-9]/.test(document.getElementById("facts")!.textContent!));
+      const seen = await page.evaluate(() => {
+        const plane = document.getElementById("plane") as HTMLCanvasElement, found = new Set<number>();
+        const { data } = plane.getContext("2d")!.getImageData(0, 0, plane.width, plane.height);
+        for (let i = 0; i < data.length; i += 4) found.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+        const look = (pressed: boolean): string =>
+          getComputedStyle(document.querySelector(`#features [aria-pressed=${pressed}]`)!).backgroundColor;
+        return { colors: found.size, isChosenSeen: look(true) !== look(false) };
+      });
+      assert(seen.colors > 20, `${seen.colors} colours on the plane`);
+      assert(seen.isChosenSeen);
+      assertEquals(await violations(page), []);
+    }, { context });
+    await site.open("tabular/", async (page) => {
+      await page.waitForSelector("#answer .bar > span");
+      const [full, empty] = await page.evaluate(() =>
+        ["#answer .bar > span", "#answer .bar"].map((name) =>
+          getComputedStyle(document.querySelector(name)!).backgroundColor
+        )
+      );
+      assert(full !== empty, `${full} on ${empty}`);
+    }, { context });
+  });
+
+  it("a page of another origin imports the one file, alone, and fetches a model", { skip }, async () => {
+    const url = await site.url(), asked: string[] = [];
+    const own = `<!doctype html><link rel="icon" href="data:,"><script type="module">
+      import { GPT2 } from "${url}ferrotype.js";
+      const model = await GPT2.load("${url}models/shakespeare/");
+      document.title = await model.complete("ROMEO:", { maxNewTokens: 20, seed: 1, temperature: 0.8 });
+    </script>`;
+    const model = await GPT2.load("web/models/shakespeare");
+    const text = await model.complete("ROMEO:", { maxNewTokens: 20, seed: 1, temperature: 0.8 });
+    model.dispose();
+    // "localhost" is another origin than 127.0.0.1.
+    const other = createServer((_, response) => response.setHeader("content-type", "text/html").end(own));
+    await new Promise<void>((resolve) => other.listen(0, "localhost", resolve));
+    try {
+      await site.open("", async (page) => {
+        page.on("request", (request) => asked.push(request.url().slice(url.length)));
+        await page.goto(`http://localhost:${(other.address() as AddressInfo).port}/`);
+        await until(page, () => document.title !== "");
+        assertStrictEquals(await page.title(), text.trim().replaceAll(/\s+/g, " "));
+        assertEquals(asked.filter((path) => path.endsWith(".js")), ["ferrotype.js"]);
+      }, { expected: /asked another origin: http:\/\/localhost/ });
+    } finally {
+      other.close();
+    }
+  });
+
   it(
     "the server: types, headers, a page for what is not there, nothing outside the folder",
     { skip },

@@ -17,12 +17,13 @@ const budgets: Readonly<Record<string, number>> = {
   race: 26,
   network: 22,
   tabular: 16,
-  playground: 21,
+  playground: 22,
   "engine/worker.ts": 256,
   "network/worker.ts": 158,
   "race/worker.ts": 262,
   "train/worker.ts": 272,
-  "ferrotype.js": 498,
+  // All of the library, in one file.
+  "ferrotype.js": 655,
 };
 
 /** Rooms that a worker does not have at hand from the beginning: they come when they are used, or never. */

@@ -1,7 +1,7 @@
 /** The page of tables in Chromium: it answers what the library answers here, at every drag. */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -93,6 +93,79 @@ describe("the page of tables", { skip }, () => {
       });
     });
   }
+
+  it("parts add up to the answer, values stand beside their mean, back goes back", { skip }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-table-"));
+    try {
+      await site.open("tabular/#cancer", async (page) => {
+        await shows(page, "#moved", /20 others, together/);
+        const numbers = (await page.locator("#moved .mono").allTextContents())
+          .map((text) => Number(text.replace("−", "-").replace(",", "")));
+        assertStrictEquals(numbers.length, 11);
+        const base = Number(/with ([\d.]+) %/.exec(await page.textContent("#moved-about") ?? "")![1]);
+        const answer = Number(/: ([\d.]+) %/.exec(await page.textContent("#answer .small") ?? "")![1]);
+        const sum = numbers.reduce((a, b) => a + b, base);
+        assert(Math.abs(sum - answer) < 0.7, `${sum} and ${answer}`); // each of 13 numbers is rounded
+        // The file that it gives is the model.
+        const [file] = await Promise.all([page.waitForEvent("download"), page.click("#model-file")]);
+        await file.saveAs(join(folder, "own.safetensors"));
+        const [own, kept] = [
+          await TabularModel.load(join(folder, "own.safetensors")),
+          await TabularModel.load(join(repository, "web/models/tabular/cancer.safetensors")),
+        ];
+        const row = Object.fromEntries(kept.schema.columns.map((c) => [c.name, c.mean]));
+        assertEquals(await own.predict(row), await kept.predict(row));
+        const { mean, std, max, name } = kept.schema.columns.find(({ ignored }) => ignored === null)!;
+        own.dispose();
+        kept.dispose();
+        const slider = page.locator("#controls input").first();
+        await slider.fill(String(await slider.getAttribute("max")));
+        const told = await page.locator(".input-scale").first().textContent() ?? "";
+        const z = Number(/z ([+−]\d+\.\d)/.exec(told)![1].replace("−", "-"));
+        assert(Math.abs(z - (max - mean) / std) < 0.06, `${name}: ${told}`);
+        assertStrictEquals(await page.locator(".input-part").first().getAttribute("class"), "input-part far");
+        assertEquals(await violations(page), []);
+        for (const [set, title] of [["wine", /^Quality/], ["mpg", /^Mileage/]] as const) {
+          await page.click(`[data-set=${set}]`);
+          await shows(page, "#answer h2", title);
+        }
+        await page.goBack();
+        await shows(page, "#answer h2", /^Quality/);
+        await page.goForward();
+        await shows(page, "#answer h2", /^Mileage/);
+        await page.evaluate(() => {
+          location.hash = "#titanic&Pclass=1&Sex=1&Age=30&SibSp=0&Parch=0&Fare=80";
+        });
+        await shows(page, "#answer .big", /^yes$/);
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("files of other kinds are told of in a sentence without flags of the command", { skip }, async () => {
+    const zeros = Buffer.from([80, 75, 3, 4, 0, 0, 1, 2, 3]);
+    const files = [
+      ["data.zip", zeros, /^data\.zip is no text: .* CSV file/],
+      ["empty.csv", Buffer.alloc(0), /^empty\.csv is empty\. .* CSV file/],
+      [
+        "tokenizer.json",
+        readFileSync(join(repository, "web/models/shakespeare/tokenizer.json")),
+        /^tokenizer\.json/,
+      ],
+      ["latin.csv", Buffer.from("größe,y\n1,2\n", "latin1"), /^latin\.csv is not UTF-8/],
+      ["one.csv", Buffer.from("x\n1\n2\n"), /one column only/],
+    ] as const;
+    await site.open("tabular/", async (page) => {
+      await says(page, /^Species/);
+      for (const [name, buffer, said] of files) {
+        await page.setInputFiles("#csv", { name, mimeType: "text/csv", buffer });
+        await says(page, said);
+        assert(!/ --|iconv/.test(await page.textContent("#status") ?? ""), name);
+        assert(await page.locator("#fitting-line").isHidden(), name);
+      }
+    });
+  });
 
   it("answers every drag", { skip }, async () => {
     await site.open("tabular/#titanic", async (page) => {

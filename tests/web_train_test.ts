@@ -398,6 +398,59 @@ describe("the training page", { skip }, () => {
     });
   });
 
+  it("takes files and pastes of any size and kind, and asks before a model is lost", { skip }, async () => {
+    await site.open("train/", async (page) => {
+      await shows(page, "#facts", /^step/);
+      const before = await page.inputValue("#text");
+      const drop = (name: string, letters: string, times: number): Promise<void> =>
+        page.evaluate(([name, letters, times]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([letters.repeat(times)], name));
+          dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+        }, [name, letters, times] as const);
+      for (
+        const [name, letters, said] of [
+          ["model.zip", "PK\u0003\u0004\0\0", /^model\.zip is no text/],
+          ["nothing.txt", "", /^nothing\.txt is empty/],
+        ] as const
+      ) {
+        await drop(name, letters, 1);
+        await says(page, said);
+        assertStrictEquals(await page.inputValue("#text"), before);
+      }
+      // 20 MB: a million letters are learnt, and the box shows its beginning.
+      await drop("large.txt", "The quick brown fox.\n", 1e6);
+      await says(page, /^The first million letters/);
+      await shows(page, "#count", /^1,000,000 letters$/);
+      assertStrictEquals((await page.inputValue("#text")).length, 20_000);
+      await page.click("#clear");
+      await shows(page, "#count", /^0 letters$/);
+      const paste = (selector: string, text: string): Promise<void> =>
+        page.evaluate(([selector, text]) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.setData("text/plain", text);
+          document.querySelector(selector)!.dispatchEvent(
+            new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }),
+          );
+        }, [selector, text] as const);
+      await paste("#text", "Jack and Jill went up the hill. ".repeat(1000));
+      await shows(page, "#count", /^32,000 letters$/);
+      await paste("#sentence", "x".repeat(5000));
+      await says(page, /^There is room for 200 letters/);
+      assertStrictEquals((await page.inputValue("#sentence")).length, 200);
+      await page.click("#go");
+      await shows(page, "#facts", /^step [1-9]/);
+      await page.click("#stop");
+      await says(page, /^Stopped/);
+      const asks = (): Promise<boolean> =>
+        page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
+      assertStrictEquals(await asks(), true);
+      await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+      await says(page, /^my-gpt\.zip/);
+      assertStrictEquals(await asks(), false);
+    });
+  });
+
   it("a link opens what was chosen, with a note of what it left out", { skip }, async () => {
     await site.open("train/#choice=Arithmetic:+sums&steps=100&width=5", async (page) => {
       await says(page, /left out: width\./);

@@ -4,7 +4,7 @@
  * Pages and workers are bundled with code splitting, source maps and names that carry a hash of their content; the
  * HTML is written around them from `pages.ts`. A worker is named in a page as any browser would take it,
  * `new Worker(new URL("../engine/worker.ts", import.meta.url), { type: "module" })`, and the URL is rewritten.
- * `dist/ferrotype.js` is the whole library for a page elsewhere.
+ * `dist/ferrotype.js` is the whole library for a page elsewhere, in one file.
  *
  * @module
  */
@@ -227,7 +227,9 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
         ...await weigh(metafile, script),
       });
     }
-    const library = await bundle({ ferrotype: "mod.ts" }, temporary, { entryNames: "[name]" });
+    const library = await bundle({ ferrotype: "mod.ts" }, temporary, {
+      ...{ splitting: false, entryNames: "[name]" },
+    });
     const weight = await weigh(library.metafile, library.outputs.get("mod.ts")!);
     sizes.push({ name: "ferrotype.js", style: 0, ...weight });
     await cp(join(web, "models"), join(temporary, "models"), {

@@ -55,10 +55,13 @@ export async function serveSite(options: SiteOptions = {}): Promise<Site> {
   app.use(async (context, next) => {
     await next();
     const set = (name: string, value: string): void => context.res.headers.set(name, value);
+    // Pages of other origins may import the library and fetch models: nothing here is anyone's own.
+    set("access-control-allow-origin", "*");
+    set("access-control-expose-headers", "content-range, content-length, etag");
+    set("cross-origin-resource-policy", "cross-origin");
     if (isolation) {
       set("cross-origin-opener-policy", "same-origin");
       set("cross-origin-embedder-policy", "require-corp");
-      set("cross-origin-resource-policy", "same-origin");
     }
     set("x-content-type-options", "nosniff");
     // A name with a hash never changes its content.

@@ -41,7 +41,7 @@ function isolated(response: Response): Response {
   const headers = new Headers(response.headers);
   headers.set("cross-origin-opener-policy", "same-origin");
   headers.set("cross-origin-embedder-policy", "require-corp");
-  headers.set("cross-origin-resource-policy", "same-origin");
+  headers.set("cross-origin-resource-policy", "cross-origin");
   const { status, statusText } = response;
   return new Response(status === 204 || status === 304 ? null : response.body, {
     status,

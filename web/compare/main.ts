@@ -54,7 +54,7 @@ for (const side of sides) {
 
 function drawRate(): void {
   line.color = cssColor("--accent");
-  drawChart(at<HTMLCanvasElement>("rate"), [line]);
+  drawChart(at<HTMLCanvasElement>("rate"), [line], { x: "seconds", y: "tokens a second" });
 }
 
 function live(parts: Readonly<Record<string, string>>): void {

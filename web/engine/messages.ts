@@ -62,7 +62,8 @@ export type Question =
   | { readonly do: "presets" }
   | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> }
   | { readonly do: "explain"; readonly row: Readonly<Record<string, string | number>> }
-  | { readonly do: "carry" };
+  | { readonly do: "carry" }
+  | { readonly do: "keep" };
 
 /** What the engine runs on. */
 export interface Machine {
@@ -150,6 +151,7 @@ export interface Answers {
   presets: Preset[];
   predict: TableAnswer;
   explain: Moved;
+  keep: Uint8Array<ArrayBuffer>;
   carry: { readonly model: Carried; readonly radius: number | null };
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { collectBytes, planSafetensors } from "../../src/files/writer.ts";
 import { readCsv, TabularModel } from "../../src/runtime/tabular.ts";
 import { classStatistics, conformalRadius, regressionStatistics } from "../../src/tabular/mod.ts";
 import { type Carried, carry } from "../tabular/plain.ts";
@@ -38,6 +39,10 @@ export interface ColumnSummary {
   readonly heldOut: Readonly<Record<string, number>>;
   readonly standardError: Readonly<Record<string, number>>;
   readonly baseline: Readonly<Record<string, number>>;
+  /** Its networks, whose answers are mixed: the share of each in that, and numbers from its inputs to its outputs. */
+  readonly networks: readonly { readonly share: number; readonly widths: readonly number[] }[];
+  /** How many weights they have in all. */
+  readonly weights: number;
 }
 
 /** What a model says of a row. */
@@ -129,6 +134,15 @@ function use(next: TabularModel, signal: AbortSignal, notes: readonly string[] =
     heldOut: numbers(evaluation?.heldOut),
     standardError: numbers(evaluation?.standardError),
     baseline: numbers(evaluation?.baseline),
+    networks: model.fitted.networks.map(({ share, layers }) => ({
+      share,
+      widths: [layers[0]?.inputs ?? 0, ...layers.map(({ outputs }) => outputs)],
+    })),
+    weights: model.fitted.networks.reduce(
+      (sum, { layers }) =>
+        sum + layers.reduce((sum, { weight, bias }) => sum + weight.length + bias.length, 0),
+      0,
+    ),
   };
 }
 
@@ -177,6 +191,13 @@ export function carryTable(): { model: Carried; radius: number | null } {
   const { residuals } = model.fitted,
     radius = residuals.length > 0 ? conformalRadius(residuals, 0.9) : Infinity;
   return { model: carry(model.fitted), radius: Number.isFinite(radius) ? radius : null };
+}
+
+/** The model's file, which the library and the command load. */
+export async function keepTable(): Promise<Uint8Array<ArrayBuffer>> {
+  if (!model) throw new Error("no model is open");
+  const { tensors, metadata } = model.toFile();
+  return await collectBytes(planSafetensors(tensors, { metadata }).files[0]);
 }
 
 /** A row with a name. */

@@ -205,6 +205,8 @@ async function* answer(
       return await (await tables()).askTable(question.row);
     case "explain":
       return await (await tables()).explainRow(question.row);
+    case "keep":
+      return await (await tables()).keepTable();
     case "carry":
       return (await tables()).carryTable();
   }

@@ -114,14 +114,14 @@ function draw(): void {
   for (const line of Object.values(lines)) line.length = history.length;
   lines.loss.color = lines.gradient.color = lines.move.color = cssColor("--accent");
   lines.held.color = cssColor("--c2");
-  drawChart(element<HTMLCanvasElement>("loss"), [lines.held, lines.loss], true);
+  drawChart(element<HTMLCanvasElement>("loss"), [lines.held, lines.loss], { log: true });
   // They change slowly, and cost as much as the rest.
   if (!playing || looks % 8 === 0) drawCurves();
 }
 
 function drawCurves(): void {
-  drawChart(element<HTMLCanvasElement>("gradients"), [lines.gradient], true);
-  drawChart(element<HTMLCanvasElement>("moves"), [lines.move], true);
+  drawChart(element<HTMLCanvasElement>("gradients"), [lines.gradient], { log: true, y: "length" });
+  drawChart(element<HTMLCanvasElement>("moves"), [lines.move], { log: true, y: "length" });
   if (view !== null) element("verdict").textContent = judge(history, view, options).text;
 }
 

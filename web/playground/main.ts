@@ -112,7 +112,13 @@ function controls(): void {
   };
   const seed = h("input", { type: "number", min: 0, step: 1, value: numbers.seed, id: "seed" });
   seed.addEventListener("input", () => numbers.seed = Math.max(0, Math.floor(seed.valueAsNumber || 0)));
-  const end = h("input", { type: "text", value: stopText, id: "end", placeholder: "nothing" });
+  const end = h("input", {
+    type: "text",
+    maxlength: 200,
+    value: stopText,
+    id: "end",
+    placeholder: "nothing",
+  });
   end.addEventListener("input", () => stopText = end.value);
   at("options").append(
     h("h2", {}, "How to choose"),

@@ -99,7 +99,7 @@ function showFound(lines: ChartLine[] | null): void {
   const [x, y] = settings.start.map((value) => +value.toFixed(2));
   element("found").textContent =
     `${race.surface.title}, from (${x}, ${y}): loss after 200 steps by learning rate, both as powers of ten.`;
-  drawChart(canvas, found, true);
+  drawChart(canvas, found, { log: true, powers: true, x: "learning rate" });
 }
 
 /** Each surface has rates of its own: those that show its lesson, or those that the visitor left there. */
@@ -209,7 +209,7 @@ function drawLoss(): void {
       line.y[line.length++] = racer.ring[racer.rowOf(step) + lossAt];
     }
   }
-  drawChart(element<HTMLCanvasElement>("loss"), lines, true);
+  drawChart(element<HTMLCanvasElement>("loss"), lines, { log: true });
 }
 
 function draw(): void {

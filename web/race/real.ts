@@ -227,7 +227,7 @@ export class RealCard {
 
   #drawChart(): void {
     for (const [name, line] of this.#lines) line.color = cssColor(colorOf(name));
-    drawChart(this.#chart, [...this.#lines.values()], true);
+    drawChart(this.#chart, [...this.#lines.values()], { log: true });
   }
 
   #drawSlice(): void {

@@ -7,6 +7,7 @@ import type { Landscape } from "../../src/landscape/mod.ts";
 import { fitCanvas } from "../shared/chart.ts";
 import { cssColor, heatColors, isDark, rgbOf } from "../shared/colors.ts";
 import { cells, type Heights } from "./map.ts";
+import { contourLines } from "./contours.ts";
 import { capacity, type Race, rowLength } from "./race.ts";
 
 const vertexSource = `
@@ -16,7 +17,7 @@ const fragmentSource = `
 precision mediump float; varying vec3 shade; uniform float round;
 void main() { if (round > 0.5 && distance(gl_PointCoord, vec2(0.5)) > 0.5) discard; gl_FragColor = vec4(shade, 1.0); }`;
 
-const trail = 400, side = 100;
+const trail = 400, side = 100, levels = 16, mostPoints = 4096;
 
 /** The scene on its canvas. */
 export class Scene {
@@ -26,7 +27,10 @@ export class Scene {
   readonly #mesh: WebGLBuffer;
   readonly #indices: WebGLBuffer;
   readonly #way: WebGLBuffer;
-  readonly #wayData = new Float32Array(6 * (trail + 2));
+  readonly #contours: WebGLBuffer;
+  /** How many points the contour lines have, two a piece. */
+  #contourPoints = 0;
+  readonly #wayData = new Float32Array(6 * mostPoints);
   readonly #view = new Float32Array(16);
   readonly #uniform: (name: string) => WebGLUniformLocation | null;
   #surface: Landscape | null = null;
@@ -74,6 +78,7 @@ export class Scene {
     this.#mesh = gl.createBuffer()!;
     this.#indices = gl.createBuffer()!;
     this.#way = gl.createBuffer()!;
+    this.#contours = gl.createBuffer()!;
     const indices = new Uint16Array(6 * (side - 1) * (side - 1));
     for (let j = 0, n = 0; j < side - 1; j++) {
       for (let i = 0; i < side - 1; i++) {
@@ -95,6 +100,23 @@ export class Scene {
       (level[k + cells] * (1 - s) + level[k + cells + 1] * s) * t;
   }
 
+  /** Height of the mesh as it is drawn, in its triangles: lines that follow it lie on it. */
+  #ground(u: number, v: number): number {
+    const i = Math.min(Math.max(u, 0), 1) * (side - 1), j = Math.min(Math.max(v, 0), 1) * (side - 1);
+    const i0 = Math.min(Math.floor(i), side - 2),
+      j0 = Math.min(Math.floor(j), side - 2),
+      s = i - i0,
+      t = j - j0;
+    const at = (k: number, l: number): number => this.#level((i0 + k) / (side - 1), (j0 + l) / (side - 1));
+    const right = at(1, 0), up = at(0, 1);
+    if (s + t <= 1) {
+      const low = at(0, 0);
+      return low + s * (right - low) + t * (up - low);
+    }
+    const high = at(1, 1);
+    return high + (1 - s) * (up - high) + (1 - t) * (right - high);
+  }
+
   /** Takes another surface, or other colours: those of the racers are CSS colours. */
   paint(surface: Landscape, racers: readonly string[]): void {
     this.#surface = surface;
@@ -106,18 +128,31 @@ export class Scene {
         const u = i / (side - 1), v = j / (side - 1), z = this.#level(u, v);
         // Light from the left: slopes that face it are brighter.
         const light = 0.9 + 2.2 * (this.#level(u - 0.01, v) - this.#level(u + 0.01, v));
-        const color = 3 * Math.round(255 * z), lines = Math.abs(z * 16 - Math.round(z * 16)) < 0.05 ? 0.9 : 1;
+        const color = 3 * Math.round(255 * z);
         data[n] = 2 * u - 1;
         data[n + 1] = 2 * v - 1;
         data[n + 2] = z;
         for (let c = 0; c < 3; c++) {
-          data[n + 3 + c] = colors[color + c] / 255 * lines * Math.min(Math.max(light, 0.55), 1.15);
+          data[n + 3 + c] = colors[color + c] / 255 * Math.min(Math.max(light, 0.55), 1.15);
         }
       }
     }
     const gl = this.#gl;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.#mesh);
     gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
+    const lines = contourLines(data, side, levels), ink = rgbOf(cssColor("--ink")).map((c) => c / 255);
+    const points = new Float32Array(2 * lines.length);
+    for (let k = 0; k < lines.length / 3; k++) {
+      points.set(lines.slice(3 * k, 3 * k + 3), 6 * k);
+      // Between the ground and ink: seen, and not in the way of the racers.
+      for (let c = 0; c < 3; c++) {
+        const ground = colors[3 * Math.round(255 * lines[3 * k + 2]) + c] / 255;
+        points[6 * k + 3 + c] = 0.6 * ground + 0.4 * ink[c];
+      }
+    }
+    this.#contourPoints = lines.length / 3;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.#contours);
+    gl.bufferData(gl.ARRAY_BUFFER, points, gl.STATIC_DRAW);
   }
 
   /** Rotation, then perspective, written out. */
@@ -163,7 +198,15 @@ export class Scene {
     gl.bindBuffer(gl.ARRAY_BUFFER, this.#mesh);
     gl.vertexAttribPointer(0, 3, gl.FLOAT, false, 24, 0);
     gl.vertexAttribPointer(1, 3, gl.FLOAT, false, 24, 12);
+    // Lines win over the triangles that they lie on.
+    gl.enable(gl.POLYGON_OFFSET_FILL);
+    gl.polygonOffset(2, 4);
     gl.drawElements(gl.TRIANGLES, 6 * (side - 1) * (side - 1), gl.UNSIGNED_SHORT, 0);
+    gl.disable(gl.POLYGON_OFFSET_FILL);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.#contours);
+    gl.vertexAttribPointer(0, 3, gl.FLOAT, false, 24, 0);
+    gl.vertexAttribPointer(1, 3, gl.FLOAT, false, 24, 12);
+    gl.drawArrays(gl.LINES, 0, this.#contourPoints);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.#way);
     for (let i = 0; i < race.racers.length; i++) if (shown[i]) this.#drawWay(race, i, step);
   }
@@ -175,16 +218,25 @@ export class Scene {
       [x0, x1, y0, y1] = this.#surface!.domain;
     const last = Math.min(step, racer.steps), first = racer.oldest, data = this.#wayData;
     const stride = Math.max(1, Math.ceil((last - first) / trail)), color = this.#colors[index];
-    let count = 0;
-    for (let s = first + (last - first) % stride; s <= last; s += stride, count++) {
+    let count = 0, u0 = 0, v0 = 0;
+    for (let s = first + (last - first) % stride; s <= last && count < mostPoints; s += stride) {
       const row = (s % capacity) * rowLength;
-      const u = (ring[row] - x0) / (x1 - x0), v = (ring[row + 1] - y0) / (y1 - y0), at = 6 * count;
-      data[at] = 2 * Math.min(Math.max(u, -0.2), 1.2) - 1;
-      data[at + 1] = 2 * Math.min(Math.max(v, -0.2), 1.2) - 1;
-      data[at + 2] = this.#level(u, v) + 0.025;
-      data[at + 3] = color[0];
-      data[at + 4] = color[1];
-      data[at + 5] = color[2];
+      const u = Math.min(Math.max((ring[row] - x0) / (x1 - x0), -0.1), 1.1);
+      const v = Math.min(Math.max((ring[row + 1] - y0) / (y1 - y0), -0.1), 1.1);
+      // A long step follows the ground that it passes over, cell by cell.
+      const long = Math.max(Math.abs(u - u0), Math.abs(v - v0)) * (side - 1);
+      const pieces = count === 0 || !(long > 1) ? 1 : Math.ceil(long),
+        room = Math.min(pieces, mostPoints - count);
+      for (let k = 1; k <= room; k++, count++) {
+        const t = k / room, at = 6 * count, uk = u0 + t * (u - u0), vk = v0 + t * (v - v0);
+        data[at] = 2 * uk - 1;
+        data[at + 1] = 2 * vk - 1;
+        data[at + 2] = this.#ground(uk, vk) + 0.012;
+        data[at + 3] = color[0];
+        data[at + 4] = color[1];
+        data[at + 5] = color[2];
+      }
+      [u0, v0] = [u, v];
     }
     gl.bufferData(gl.ARRAY_BUFFER, data, gl.DYNAMIC_DRAW);
     gl.vertexAttribPointer(0, 3, gl.FLOAT, false, 24, 0);

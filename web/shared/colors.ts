@@ -10,6 +10,8 @@ export function cssColor(name: string): string {
   if (probe === undefined) {
     probe = document.createElement("span");
     probe.hidden = true;
+    // Under forced colours, too: two lines of a chart are told apart by them.
+    probe.style.setProperty("forced-color-adjust", "none");
     document.body.append(probe);
   }
   probe.style.color = `var(${name})`;

@@ -73,10 +73,28 @@ async function startServiceWorker(): Promise<void> {
   }
 }
 
+/** Of a paste that is longer than its field takes, the browser would lay out all before it cuts: it is cut first, and told. */
+function cutPaste(event: ClipboardEvent): void {
+  const field = event.target;
+  if (!(field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement)) return;
+  const { maxLength, selectionStart: from, selectionEnd: to, value, readOnly } = field;
+  if (maxLength < 0 || readOnly || from === null || to === null) return;
+  const pasted = event.clipboardData?.getData("text/plain") ?? "",
+    room = maxLength - value.length + to - from;
+  if (pasted.length <= room) return;
+  event.preventDefault();
+  field.setRangeText(pasted.slice(0, Math.max(0, room)), from, to, "end");
+  field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  say(
+    `There is room for ${maxLength.toLocaleString("en")} letters; the rest of what was pasted is left out.`,
+  );
+}
+
 /** Starts what all pages share. Call it once, first. */
 export function startPage(): void {
   addEventListener("error", (event) => say(messageOf(event.error ?? event.message), "error"));
   addEventListener("unhandledrejection", (event) => say(messageOf(event.reason), "error"));
+  addEventListener("paste", cutPaste);
   startTheme();
   // On a phone the navigation is wider than the screen.
   const list = document.querySelector(".site-header nav"),

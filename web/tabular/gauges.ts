@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { InputSummary } from "../engine/tables.ts";
 import { h } from "../shared/elements.ts";
 
 const svg = "http://www.w3.org/2000/svg";
@@ -93,4 +94,36 @@ export function valueScale(
       h("span", {}, short(max)),
     ),
   );
+}
+
+/** How usual a value is, by how many deviations it is from the mean: the name of a colour. */
+const usual = (z: number): string => Math.abs(z) < 1 ? "near" : Math.abs(z) < 2 ? "off" : "far";
+
+/** Where a value lies in what was seen of an input: a bar from the mean, whose colour says how usual that is. */
+export function inputScale(
+  { min, max, mean, std }: InputSummary,
+  short: (value: number) => string,
+): { readonly element: HTMLElement; show(value: number): void } {
+  const reach = max - min || 1, at = (x: number): number => 100 * Math.min(Math.max((x - min) / reach, 0), 1);
+  const bar = h("span"), text = h("span", {});
+  const element = h(
+    "div",
+    { class: "input-scale hint" },
+    h(
+      "div",
+      { class: "input-line", "aria-hidden": "true" },
+      bar,
+      h("span", { class: "input-mean", style: `left:${at(mean).toFixed(2)}%` }),
+    ),
+    h("div", {}, h("span", {}, short(min)), text, h("span", {}, short(max))),
+  );
+  return {
+    element,
+    show(value: number): void {
+      const z = (value - mean) / (std || 1), from = at(Math.min(value, mean)), to = at(Math.max(value, mean));
+      bar.className = `input-part ${usual(z)}`;
+      bar.style.cssText = `left:${from.toFixed(2)}%;width:${(to - from).toFixed(2)}%`;
+      text.textContent = `mean ${short(mean)}, z ${z < 0 ? "−" : "+"}${Math.abs(z).toFixed(1)}`;
+    },
+  };
 }

@@ -9,10 +9,12 @@ import { h, slider } from "../shared/elements.ts";
 import { download } from "../shared/download.ts";
 import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
-import { entropyGauge, valueScale } from "./gauges.ts";
+import { whyNoText } from "../shared/text_file.ts";
+import { describe } from "./about.ts";
+import { entropyGauge, inputScale, valueScale } from "./gauges.ts";
 import type { Standalone } from "./standalone.ts";
 import { standalonePage } from "./take.ts";
-import { columnWords, type SetWords, valueWords, words } from "./words.ts";
+import { columnWords, type SetWords, valueWords, withoutFlags, words } from "./words.ts";
 
 startPage();
 const engine = new Engine();
@@ -64,10 +66,15 @@ function control(input: InputSummary): HTMLElement {
   }
   const value = Number(row[name] ??= median);
   const whole = input.quantiles.every(Number.isInteger), step = whole ? 1 : (max - min) / 200 || 1;
-  return slider(label, { min, max, step, value }, (value) => {
-    row[name] = value;
-    moved();
-  }, short);
+  const scale = inputScale(input, short),
+    field = slider(label, { min, max, step, value }, (value) => {
+      row[name] = value;
+      scale.show(value);
+      moved();
+    }, short);
+  scale.show(value);
+  field.append(scale.element);
+  return field;
 }
 
 /** The address says where the sliders are. */
@@ -133,6 +140,9 @@ async function ask(): Promise<void> {
   }
 }
 
+/** Inputs whose part in an answer is shown one by one. */
+const mostMoved = 10;
+
 /** What each input added, once the sliders rest: it takes many answers. */
 async function explain(): Promise<void> {
   const of = turn, asked = { ...row };
@@ -141,13 +151,16 @@ async function explain(): Promise<void> {
     if (of !== turn || asking) return;
     const most = Math.max(1e-12, ...inputs.map(({ adds }) => Math.abs(adds))), unit = targetWords()[1];
     const shown = (x: number): string => label === null ? short(x) : (100 * x).toFixed(1);
+    const signed = (x: number): string => `${x < 0 ? "−" : "+"}${shown(Math.abs(x))}`;
     at("moved-about").textContent = label === null
       ? `Usual rows give ${short(base)}${unit ? ` ${unit}` : ""}; each value moves the answer from there.`
       : `Usual rows are "${valueWords(targetWords(), label)}" with ${
         percent(base)
       }; each value moves that, in percentage points.`;
+    // All together lead to the answer: what is not shown is told as one.
+    const rest = inputs.slice(mostMoved), added = rest.reduce((sum, { adds }) => sum + adds, 0);
     at("moved").replaceChildren(
-      ...inputs.slice(0, 10).map(({ name, adds }) => {
+      ...inputs.slice(0, mostMoved).map(({ name, adds }) => {
         const [title, , values] = columnWords(called, name), value = asked[name];
         const text = values
           ? valueWords([title, "", values], value)
@@ -166,9 +179,16 @@ async function explain(): Promise<void> {
               style: `width:${(50 * Math.abs(adds) / most).toFixed(1)}%`,
             }),
           ),
-          h("span", { class: "mono" }, `${adds < 0 ? "−" : "+"}${shown(Math.abs(adds))}`),
+          h("span", { class: "mono" }, signed(adds)),
         );
       }),
+      ...rest.length === 0 ? [] : [h(
+        "div",
+        {},
+        h("span", {}, `${rest.length} other${rest.length === 1 ? "" : "s"}, together`),
+        h("span", {}),
+        h("span", { class: "mono" }, signed(added)),
+      )],
     );
   } catch (error) {
     if (of === turn) say(messageOf(error), "error");
@@ -259,23 +279,6 @@ function show({ classes, value, regression }: TableAnswer): void {
   at("facts").textContent = lines.join("\n");
 }
 
-function about(model: ColumnSummary): string {
-  const { heldOut, standardError, baseline, rows, source, reading, split } = model;
-  const names = Object.keys(heldOut).filter((name) => name in baseline).slice(0, 6);
-  return [
-    `${source}: ${rows.toLocaleString("en")} rows`,
-    ...reading,
-    `held out: ${split}`,
-    "",
-    `${"".padEnd(12)}${"this model".padStart(20)}${"always the same".padStart(18)}`,
-    ...names.map((name) => {
-      const error = standardError[name], own = short(heldOut[name]);
-      return name.padEnd(12) + `${own}${error === undefined ? "" : ` ± ${short(error)}`}`.padStart(20) +
-        short(baseline[name]).padStart(18);
-    }),
-  ].join("\n");
-}
-
 function mark(name: string | null): void {
   for (const button of at("sets").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.dataset.set === name));
@@ -304,7 +307,7 @@ async function use(next: ColumnSummary, given: Readonly<Record<string, string>> 
     h("div", { id: "presets", class: "row", role: "group", "aria-label": "Rows to begin from" }),
     h("div", { id: "controls", class: "stack" }, ...model.inputs.map(control)),
   );
-  at("about").textContent = about(model);
+  at("about").replaceChildren(...describe(model, short));
   say(`${targetWords()[0]}: move a value and see.`);
   await ask();
   await offer(next);
@@ -319,10 +322,17 @@ function begin(): { own: number; signal: AbortSignal } {
 }
 
 function failed(error: unknown, own: number): void {
-  if (own === turn && (error as Error).name !== "CancelledError") say(messageOf(error), "error");
+  if (own === turn && (error as Error).name !== "CancelledError") {
+    say(withoutFlags(messageOf(error)), "error");
+  }
 }
 
-async function open(name: string, given: Readonly<Record<string, string>> = {}): Promise<void> {
+/** `goes`: a step that the browser's button goes back. */
+async function open(
+  name: string,
+  given: Readonly<Record<string, string>> = {},
+  goes = false,
+): Promise<void> {
   const { own: mine, signal } = begin();
   mark(name);
   say(`Opening ${words[name].name} …`);
@@ -331,8 +341,9 @@ async function open(name: string, given: Readonly<Record<string, string>> = {}):
     const next = await engine.ask({ do: "table", where }, { signal });
     if (mine !== turn) return;
     [own, called, setName] = [null, words[name], name];
+    if (goes && location.hash !== `#${name}`) history.pushState(null, "", `#${name}`);
     await use(next, given);
-    history.replaceState(null, "", Object.keys(given).length > 0 ? address() : `#${name}`);
+    if (mine === turn) history.replaceState(null, "", Object.keys(given).length > 0 ? address() : `#${name}`);
   } catch (error) {
     failed(error, mine);
   }
@@ -340,6 +351,9 @@ async function open(name: string, given: Readonly<Record<string, string>> = {}):
 
 async function train(file: File, target: string | null = null): Promise<void> {
   const { own: mine, signal } = begin(), cancel = at("cancel"), bar = at<HTMLProgressElement>("fitting");
+  const flaw = await whyNoText(file).catch(messageOf);
+  if (mine !== turn) return;
+  if (flaw !== null) return say(`${flaw} What is learnt here is a CSV file: rows of cells.`, "error");
   say(`Training on ${file.name} …`);
   cancel.hidden = at("fitting-line").hidden = false;
   bar.value = 0;
@@ -403,6 +417,22 @@ at("page-file").addEventListener("click", async () => {
   }
 });
 
+at("model-file").addEventListener("click", async () => {
+  if (!model) return;
+  try {
+    const name = `${setName || model.source.replace(/\.[^.]*$/, "")}.safetensors`;
+    const blob = new Blob([await engine.ask({ do: "keep" })]);
+    download(name, blob);
+    say(
+      `${name}, ${
+        (blob.size / 1000).toFixed(0)
+      } kB: "ferrotype tabular predict" and TabularModel.load read it.`,
+    );
+  } catch (error) {
+    say(messageOf(error), "error");
+  }
+});
+
 const csv = at<HTMLInputElement>("csv");
 csv.addEventListener("change", () => {
   const file = csv.files?.[0];
@@ -419,9 +449,18 @@ for (const kind of ["dragover", "dragleave", "drop"] as const) {
 }
 at("inputs").addEventListener("submit", (event) => event.preventDefault());
 for (const [name, { name: text }] of Object.entries(words)) {
-  at("sets").append(h("button", { type: "button", "data-set": name, onclick: () => void open(name) }, text));
+  at("sets").append(
+    h("button", { type: "button", "data-set": name, onclick: () => void open(name, {}, true) }, text),
+  );
 }
 engine.introduce().then((text) => at("machine").textContent = text, () => undefined);
-const [asked, ...rest] = location.hash.slice(1).split("&");
-if (Object.hasOwn(words, asked)) await open(asked, Object.fromEntries(new URLSearchParams(rest.join("&"))));
-else await open("iris");
+
+/** What the address says: a set, and values of it. */
+async function follow(): Promise<void> {
+  const [asked, ...rest] = location.hash.slice(1).split("&");
+  if (Object.hasOwn(words, asked)) await open(asked, Object.fromEntries(new URLSearchParams(rest.join("&"))));
+  else await open("iris");
+}
+// Back, forward, and another link in the same tab.
+addEventListener("popstate", () => void follow());
+await follow();

@@ -201,3 +201,11 @@ export function columnWords(set: SetWords | null, name: string): ColumnWords {
 export function valueWords([, , values]: ColumnWords, value: string | number): string {
   return values?.[String(value)] ?? String(value);
 }
+
+/** A sentence of the library without what only the command knows: its flags, and other programs. */
+export function withoutFlags(text: string): string {
+  const foreign = / --[a-z]|^convert it, for example with iconv/;
+  const plain = text.replaceAll(/ \([^()]* ?--[a-z][^()]*\)/g, "").split("; ");
+  const first = plain.findIndex((clause) => foreign.test(` ${clause}`) || foreign.test(clause));
+  return (first > 0 ? plain.slice(0, first) : plain).join("; ");
+}

@@ -10,6 +10,7 @@ import { h, slider } from "../shared/elements.ts";
 import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
 import { keepOwnModel } from "../shared/own_model.ts";
 import { say } from "../shared/status.ts";
+import { readText, whyNoText } from "../shared/text_file.ts";
 import {
   fromHash,
   isShareable,
@@ -40,16 +41,30 @@ const choice = at<HTMLSelectElement>("choice");
 let run = 0, waits = false, mine = false, parameters = 0;
 /** The settings and the text of the run, whose model a link may hold. */
 let begun = "";
+/** Whether the visitor trained a model that is nowhere but here. */
+let unsaved = false;
 
-/** Longer texts make the box slow, and no run here reads more. */
+/** No run here reads more. */
 const longest = 1_000_000;
 
-function fill(whole: string): void {
-  text.value = whole.slice(0, longest);
+/** What the box shows of a text, at most: with more, browsers take seconds to lay it out. */
+const mostShown = 20_000;
+
+/** A text that is too long for the box, which shows its beginning; null: what is in the box is the text. */
+let long: string | null = null;
+
+/** The text to learn. */
+const given = (): string => long ?? text.value;
+
+/** Takes a text; what was there before comes back by the browser's own undo where it was typed. */
+function fill(whole: string, isCut = whole.length > longest): void {
+  const taken = whole.slice(0, longest);
+  long = taken.length > mostShown ? taken : null;
+  text.value = taken.slice(0, mostShown);
+  text.readOnly = long !== null;
+  at("whole").hidden = long === null;
   count();
-  if (whole.length > longest) {
-    say(`The first million letters of ${whole.length.toLocaleString("en")} are taken; the rest is left out.`);
-  }
+  if (isCut) say("The first million letters are taken; the rest is left out.");
 }
 
 function draw(): void {
@@ -176,6 +191,7 @@ function take(answer: Answer): void {
     case "end":
       running(false);
       save.disabled = open.disabled = false;
+      unsaved = mine;
       if (mine) {
         say(
           answer.finished
@@ -185,6 +201,7 @@ function take(answer: Answer): void {
       }
       break;
     case "archive": {
+      unsaved = false;
       const archive = new Blob([...answer.pieces], { type: "application/zip" });
       if (answer.to === "playground") {
         const prompt = new URLSearchParams({ model: "own", prompt: at<HTMLInputElement>("prompt").value });
@@ -237,8 +254,8 @@ function begin(model: Uint16Array<ArrayBuffer> | null = null): void {
   at("changed").hidden = true;
   at("samples").replaceChildren();
   drawTime();
-  ask({ ask: "train", run: ++run, options: { ...rest, text: text.value, lr: 10 ** (rate / 100) }, model });
-  begun = JSON.stringify([settings, text.value]);
+  ask({ ask: "train", run: ++run, options: { ...rest, text: given(), lr: 10 ** (rate / 100) }, model });
+  begun = JSON.stringify([settings, given()]);
   if (model !== null) wait(true);
 }
 go.addEventListener("click", () => {
@@ -274,9 +291,15 @@ choice.addEventListener("change", () => {
 });
 text.addEventListener("paste", (event) => {
   const pasted = event.clipboardData?.getData("text/plain") ?? "";
-  if (pasted.length <= longest) return;
+  if (pasted.length + text.value.length <= mostShown && long === null) return;
   event.preventDefault();
-  fill(pasted);
+  const { value, selectionStart: from, selectionEnd: to } = text;
+  fill(long === null ? value.slice(0, from) + pasted + value.slice(to) : pasted);
+  changed();
+});
+at("clear").addEventListener("click", () => {
+  fill("");
+  text.focus();
   changed();
 });
 for (const kind of ["dragover", "drop"] as const) {
@@ -284,14 +307,20 @@ for (const kind of ["dragover", "drop"] as const) {
     const file = event.dataTransfer?.files[0];
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    // Four bytes a letter at most.
-    if (kind === "drop" && file) {
-      file.slice(0, 4 * longest + 4).text().then((whole) => {
-        fill(whole);
-        changed();
-      }, (error) => say(messageOf(error), "error"));
-    }
+    if (kind === "drop" && file) void takeFile(file);
   });
+}
+/** Takes a file that was dropped; one that is no text leaves what is there. */
+async function takeFile(file: File): Promise<void> {
+  try {
+    const flaw = await whyNoText(file), most = 4 * longest + 4; // four bytes a letter at most
+    if (flaw !== null) return say(`${flaw} What is learnt here is a text.`, "error");
+    const whole = await readText(file, most);
+    fill(whole, whole.length > longest || file.size > most);
+    changed();
+  } catch (error) {
+    say(messageOf(error), "error");
+  }
 }
 /** What runs was begun with other settings. */
 function changed(): void {
@@ -299,7 +328,7 @@ function changed(): void {
 }
 save.addEventListener("click", () => ask({ ask: "archive", to: "download" }));
 open.addEventListener("click", () => ask({ ask: "archive", to: "playground" }));
-const count = (): string => at("count").textContent = `${text.value.length.toLocaleString("en")} letters`;
+const count = (): string => at("count").textContent = `${given().length.toLocaleString("en")} letters`;
 text.addEventListener("input", () => {
   count();
   changed();
@@ -329,11 +358,11 @@ at("write").addEventListener("submit", (event) => {
 });
 /** Puts the link into the address bar and copies it; with the model where there is one to hold. */
 async function copyLink(model: Uint16Array<ArrayBuffer> | null): Promise<void> {
-  history.replaceState(null, "", `#${toHash(settings, choice.value, text.value, model)}`);
+  history.replaceState(null, "", `#${toHash(settings, choice.value, given(), model)}`);
   await navigator.clipboard?.writeText(location.href).catch(() => {});
   const weights = parameters.toLocaleString("en"), most = mostShared.toLocaleString("en");
   say(
-    !isShareable(choice.value, text.value)
+    !isShareable(choice.value, given())
       ? `The link holds the settings alone: your text has more than ${longestShared} letters.`
       : "The link is in the address bar, and copied where the browser allows that. " +
         (model !== null
@@ -344,12 +373,16 @@ async function copyLink(model: Uint16Array<ArrayBuffer> | null): Promise<void> {
   );
 }
 at("share").addEventListener("click", () => {
-  const same = begun === JSON.stringify([settings, text.value]);
-  if (same && parameters > 0 && parameters <= mostShared && isShareable(choice.value, text.value)) {
+  const same = begun === JSON.stringify([settings, given()]);
+  if (same && parameters > 0 && parameters <= mostShared && isShareable(choice.value, given())) {
     ask({ ask: "half" });
   } else void copyLink(null);
 });
 addEventListener("hashchange", () => location.reload());
+// A model that was trained by hand, and not taken along, is lost with the page: the browser asks.
+addEventListener("beforeunload", (event) => {
+  if (unsaved) event.preventDefault();
+});
 at("views").append(
   ...(Object.keys(views) as View[]).map((name) =>
     h("button", { type: "button", "data-view": name, onclick: () => show(name) }, views[name][0])
