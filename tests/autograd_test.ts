@@ -12,6 +12,7 @@ import {
 } from "@std/assert";
 import { describe, it } from "node:test";
 import { FerrotypeError, ShapeError } from "../src/core/errors.ts";
+import { leavesFirst } from "../src/distributed/leaves_first.ts";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
 import {
@@ -429,8 +430,9 @@ describe("who hears of leaves", () => {
   it("is told as soon as its gradient is whole, which is the one that it is without anybody", async () => {
     const quiet = net(), heard = net();
     quiet.loss().backward();
-    const stop = onLeafGradient((leaf) =>
-      void heard.order.push(`weight ${heard.weights.indexOf(leaf as Tensor)}`)
+    const stop = onLeafGradient(
+      (leaf) => void heard.order.push(`weight ${heard.weights.indexOf(leaf as Tensor)}`),
+      leavesFirst,
     );
     heard.loss().backward();
     stop();

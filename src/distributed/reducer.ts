@@ -11,6 +11,7 @@
 import { FerrotypeError } from "../core/errors.ts";
 import { empty, slice, type Tensor, tensor, zeros } from "../ops/mod.ts";
 import { copyInto, keep, noGrad, onLeafGradient, readNow, tidy } from "../tensor/mod.ts";
+import { leavesFirst } from "./leaves_first.ts";
 import { offsetOf } from "./memory.ts";
 import type { Job, Messenger } from "./messenger.ts";
 import type { Timeline } from "./timeline.ts";
@@ -76,7 +77,7 @@ export class Reducer {
     this.#early.clear();
     this.#missing = this.#buckets?.map(({ members }) => members.length) ?? [];
     this.#next = 0;
-    const stop = onLeafGradient((leaf, depth) => this.#arrive(leaf, depth));
+    const stop = onLeafGradient((leaf, depth) => this.#arrive(leaf, depth), leavesFirst);
     try {
       return f();
     } finally {

@@ -12,6 +12,7 @@ import { counted } from "../core/show.ts";
 import { watchJoin } from "./mpi_join.ts";
 import { findLauncher, launcherProblem } from "./mpi_launcher.ts";
 import { findMpi, type MpiLibrary, sayNow } from "./mpi_library.ts";
+import { mpiSums } from "./mpi_sums.ts";
 import { runMpiThread } from "./mpi_thread.ts";
 import {
   axes,
@@ -185,7 +186,8 @@ export class Mpi {
       Atomics.store(state, words.state, threadStates.failed);
       Atomics.notify(state, words.state);
     };
-    const source = `(data) => (${runMpiThread.toString()})(data, ${library.functionsSource})`;
+    const source =
+      `(data) => (${runMpiThread.toString()})(data, ${library.functionsSource}, ${mpiSums.toString()})`;
     const thread = spawnWorker(source, data, lost);
     thread.ref();
     const isMissed = watchJoin(Math.max(joinPatience, timeout));

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { counted } from "../core/show.ts";
 import { builtinModule, globals, isPermitted } from "./runtime.ts";
 import { environment, hostName } from "./system.ts";
 
@@ -80,7 +81,7 @@ export function watchJoin(patience: number): () => string | null {
       );
       const who = there.of === there.all
         ? `rank ${gone.join(", ")} on ${host}`
-        : `${there.of - there.ranks.size} of the ${there.of} ranks on ${host}`;
+        : `${there.of - there.ranks.size} of ${counted(there.of, "rank")} on ${host}`;
       return `${who} ended before distributed.init(); the job ends on all ranks`;
     }
     if (now - begun < patience * 1000) return null;
