@@ -57,6 +57,13 @@ export interface Row {
   readonly note?: string;
   /** Why the row cannot be measured. */
   readonly failed?: string;
+  /** The curve that it lies on, whose time is that of so many runs of the first subject (default 1). */
+  readonly curve?: {
+    readonly name: string;
+    readonly along: string;
+    readonly at: number;
+    readonly runs?: number;
+  };
 }
 
 /** A group of rows: one file. A row's resources are made before it is yielded, and given back afterwards. */
@@ -88,6 +95,8 @@ export interface RowResult {
   rivals: { name: string; value?: number; missing?: string }[];
   note?: string;
   failed?: string;
+  /** Its place on a curve. */
+  curve?: { name: string; along: string; at: number; seconds: number };
 }
 
 /** How thorough. */
@@ -260,6 +269,10 @@ export class Bench {
       ...(row.note ? { note: row.note } : {}),
       ...(row.failed ? { failed: row.failed } : {}),
     };
+    if (row.curve && values.length > 0) {
+      const { name, along, at, runs = 1 } = row.curve;
+      result.curve = { name, along, at, seconds: runs * median(values[0]) };
+    }
     this.results.push(result);
     return result;
   }

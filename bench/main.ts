@@ -13,13 +13,16 @@ import { whole } from "../src/core/kinds.ts";
 import { runtimeName, writeFileAtomic } from "../src/platform/platform.ts";
 import { ensurePackages } from "../tests/_install.ts";
 import { namesOf, readTask } from "../tools/task.ts";
+import { loadDrawer } from "../cli/plot.ts";
+import { curvesOf, drawCurves, lawText } from "./curves.ts";
 import { Bench, type Group } from "./harness.ts";
-import { describeMachine, headline, mergeResults, rowLines } from "./report.ts";
+import { curvesPath, describeMachine, headline, mergeResults, rowLines } from "./report.ts";
 import { installRivals } from "./rivals.ts";
 
 const files: Record<string, string> = {
   matmul: "./ops/matmul.ts",
   tile: "./ops/tile.ts",
+  conv: "./ops/conv.ts",
   webgpu: "./ops/webgpu.ts",
   webgpu_gpt2: "./flows/webgpu.ts",
   int8_matmul: "./ops/int8_matmul.ts",
@@ -32,6 +35,7 @@ const files: Record<string, string> = {
   load: "./flows/load.ts",
   read: "./ops/read.ts",
   dispatch: "./ops/dispatch.ts",
+  onnx: "./flows/onnx.ts",
   serve: "./flows/serve.ts",
   chromium: "./flows/chromium.ts",
   tokenizer: "./ops/tokenizer.ts",
@@ -125,13 +129,20 @@ for (const [name, file] of Object.entries(files)) {
   bench.rivals.endAll();
 }
 bench.dispose();
+for (const curve of curvesOf(bench.results)) say(lawText(curve));
 if (values.flag("json")) console.log(JSON.stringify({ machine, results: bench.results }));
 if (values.flag("write")) {
+  const curves = curvesOf(bench.results), draw = curves.length > 0 ? await loadDrawer() : null;
   const path = join(dirname(fileURLToPath(import.meta.url)), "RESULTS.md");
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
   await writeFileAtomic(path, mergeResults(before, machine, bench.results, wanted !== undefined));
   format(path);
   say(`\nwritten: ${path}`);
+  if (draw) {
+    const plot = join(dirname(path), curvesPath(machine));
+    await drawCurves(draw, plot, `${machine.date}, ${machine.runtime}, ${machine.system}`, curves);
+    say(`written: ${plot}`);
+  }
   // The README shows a whole run on Deno, rivals and all.
   if (wanted === undefined && settings.rivals && runtimeName() === "deno") {
     const readme = join(dirname(path), "..", "README.md");

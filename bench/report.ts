@@ -6,6 +6,7 @@
 import { loadavg } from "node:os";
 import process from "node:process";
 import { diagnose } from "../mod.ts";
+import { curvesOf, lawText } from "./curves.ts";
 import type { RowResult, SubjectResult } from "./harness.ts";
 import { leftOut, rivalVersions } from "./rivals.ts";
 
@@ -143,9 +144,22 @@ export function section(machine: Machine, results: readonly RowResult[]): string
     }
     for (const [reason, names] of absent) notes.add(`Not measured: ${[...names].join(", ")} (${reason}).`);
     if (notes.size) lines.push("", ...notes);
+    const curves = curvesOf(results.filter((row) => row.group === group));
+    if (curves.length > 0) {
+      const path = curvesPath(machine);
+      lines.push(
+        "",
+        `![Curves of ${group} with their laws](${path})`,
+        "",
+        ...curves.map((curve) => `- ${lawText(curve)}`),
+      );
+    }
   }
   return `${lines.join("\n")}\n`;
 }
+
+/** Where the curves of a machine's run are drawn, beside RESULTS.md. */
+export const curvesPath = ({ runtime }: Machine): string => `growth-${runtime.split(" ")[0]}.svg`;
 
 const preface = `# What the benches measured
 

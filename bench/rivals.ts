@@ -19,7 +19,7 @@ const modules: readonly string[] = [folder, join(here, "../tests/rivals")].map((
 );
 
 /** The folder of packages that has this one; null where none does. */
-function modulesWith(name: string): string | null {
+export function rivalModules(name: string): string | null {
   const isThere = (at: string): boolean => {
     const file = join(at, name, "package.json");
     // A package may stand in for one that is of no use there, under its name.
@@ -78,7 +78,7 @@ export function installRivals(): void {
 export function rivalVersions(): Record<string, string> {
   const found: Record<string, string> = {};
   for (const [name, { needs }] of Object.entries(kinds)) {
-    const at = needs && modulesWith(needs);
+    const at = needs && rivalModules(needs);
     if (at) found[name] = JSON.parse(readFileSync(join(at, needs, "package.json"), "utf8")).version;
   }
   return found;
@@ -172,7 +172,7 @@ export class Rivals {
       prepare: async () => {
         const kind = kinds[name];
         if (!this.#on && kind.needs) return leftOut;
-        const at = kind.needs === null ? modules[0] : modulesWith(kind.needs);
+        const at = kind.needs === null ? modules[0] : rivalModules(kind.needs);
         if (at === null) {
           return `${kind.needs} is not installed (--install)`;
         }

@@ -134,6 +134,10 @@ function frequencies(
   const plain = Array.from({ length: width / 2 }, (_, i) => theta ** (-2 * i / width));
   const n = (name: string): number => rope[name] as number, kind = rope.rope_type ?? rope.type ?? "default";
   const old = n("original_max_position_embeddings") ?? maxPositions;
+  if (kind === "dynamic") {
+    const stretch = n("factor") * Math.max(length, maxPositions) / maxPositions - (n("factor") - 1);
+    return [plain.map((_, i) => (theta * stretch ** (width / (width - 2))) ** (-2 * i / width)), 1];
+  }
   if (kind === "linear") return [plain.map((f) => f / n("factor")), 1];
   if (kind === "llama3") {
     const low = old / n("low_freq_factor"), high = old / n("high_freq_factor");
@@ -160,12 +164,17 @@ function frequencies(
         const ramp = Math.min(1, Math.max(0, (i - low) / (high - low)));
         return f / factor * ramp + f * (1 - ramp);
       }),
-      n("attention_factor") ?? (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1),
+      n("attention_factor") ??
+        (n("mscale") && n("mscale_all_dim")
+          ? (0.1 * n("mscale") * Math.log(factor) + 1) / (0.1 * n("mscale_all_dim") * Math.log(factor) + 1)
+          : factor <= 1
+          ? 1
+          : 0.1 * Math.log(factor) + 1),
     ];
   }
   if (kind === "longrope") {
     const list = rope[length > old ? "long_factor" : "short_factor"] as number[];
-    const factor = maxPositions / old;
+    const factor = n("factor") ?? maxPositions / old;
     return [
       plain.map((f, i) => f / list[i]),
       n("attention_factor") ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(old))),
@@ -567,6 +576,25 @@ function qwen3Next(c: Json, ids: readonly number[], w: Weights): Matrix {
   return linear(x, c.tie_word_embeddings === true ? embed : w.get("lm_head.weight", n("vocab_size"), width));
 }
 
+/** The longest texts where a configuration says none. */
+const positions: Readonly<Record<string, number>> = {
+  llama: 2048,
+  mistral: 131_072,
+  mixtral: 131_072,
+  qwen2: 32_768,
+  qwen3: 32_768,
+  qwen2_moe: 32_768,
+  qwen3_moe: 32_768,
+  smollm3: 32_768,
+  phi3: 4096,
+  olmo2: 2048,
+  olmoe: 4096,
+  granite: 2048,
+  gemma: 8192,
+  gemma2: 8192,
+  gemma3_text: 131_072,
+};
+
 /** The families of the LLaMA kind. */
 function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
   const n = (name: string, fallback?: number): number => (c[name] ?? fallback) as number;
@@ -575,9 +603,9 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
   const headDim = n("head_dim", width / count),
     inner = n("intermediate_size"),
     layers = n("num_hidden_layers");
-  const eps = n("rms_norm_eps", family === "olmoe" ? 1e-5 : 1e-6),
+  const eps = n("rms_norm_eps", ["olmoe", "olmo2", "phi3", "mixtral"].includes(family) ? 1e-5 : 1e-6),
     offset = isGemma ? 1 : 0,
-    maxPositions = n("max_position_embeddings");
+    maxPositions = n("max_position_embeddings", positions[family]);
   const hasBias = family !== "mistral" && family !== "mixtral" && family !== "phi3" &&
     c.attention_bias === true;
   const qkvBias = family === "qwen2" || (family === "qwen2_moe" ? c.qkv_bias !== false : hasBias),
@@ -585,7 +613,8 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
   const mlpBias = (family === "llama" || family === "granite" || family === "smollm3") && c.mlp_bias === true;
   const act = functions[
     String(
-      (isGemma ? c.hidden_activation : null) ?? c.hidden_act ?? (isGemma ? "gelu_pytorch_tanh" : "silu"),
+      (isGemma ? c.hidden_activation : null) ?? (isGemma && family !== "gemma" ? null : c.hidden_act) ??
+        (isGemma ? "gelu_pytorch_tanh" : "silu"),
     )
   ];
   const isBoth = family === "gemma2" || family === "gemma3_text", isPost = family === "olmo2";
@@ -594,19 +623,26 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
     : isBoth
     ? n("query_pre_attn_scalar", 256) ** -0.5
     : headDim ** -0.5;
-  const cap = (name: string): number | null => (c[name] as number | undefined) ?? null;
+  const cap = (name: string, fallback: number | null): number | null =>
+    c[name] === undefined ? family === "gemma2" ? fallback : null : c[name] as number | null;
   const vocab = n("vocab_size"), embed = w.get("model.embed_tokens.weight", vocab, width);
   const times = isGemma ? Math.sqrt(width) : n("embedding_multiplier", 1);
   const norm = (x: Matrix, name: string, size = width): Matrix =>
     rmsNorm(x, w.vector(`model.${name}.weight`, size), eps, offset);
   const types = c.layer_types as string[] | undefined;
+  const window = c.sliding_window === undefined
+    ? /^(?:qwen|mistral$|gemma[23])/.test(family) ? 4096 : null
+    : c.sliding_window as number | null;
   const isWindowed = (layer: number): boolean => {
-    if (c.sliding_window === null || c.sliding_window === undefined) return false;
+    if (window === null) return false;
     if (/^qwen[23]/.test(family) || family === "smollm3") {
       if (c.use_sliding_window !== true) return false;
     }
-    if (family === "mistral" || family === "mixtral" || family === "phi3") return true;
+    if (family === "mistral" || family === "mixtral" || family === "phi3" || family === "qwen3_moe") {
+      return true;
+    }
     if (types) return types[layer] === "sliding_attention";
+    if (family === "qwen2_moe") return layer % 2 === 0 && layer < n("max_window_layers", 28);
     if (/^qwen[23]/.test(family)) return layer >= n("max_window_layers", 28);
     if (family === "smollm3") return !hasRope(layer);
     if (family === "gemma2") return layer % 2 === 0;
@@ -621,9 +657,10 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
     const entry = all[own ? "sliding_attention" : "full_attention"] as Json | undefined;
     const rope: Json = c.rope_parameters && entry ? entry : all;
     const isLocal = family === "gemma3_text" && own;
-    const theta = isLocal && !c.rope_parameters
-      ? n("rope_local_base_freq", 10_000)
-      : (rope.rope_theta ?? c.rope_theta ?? { gemma3_text: 1e6, smollm3: 2e6 }[family] ?? 10_000) as number;
+    const theta = isLocal
+      ? (c.rope_parameters ? rope.rope_theta : undefined) as number ?? n("rope_local_base_freq", 10_000)
+      : (rope.rope_theta ?? c.rope_theta ?? { gemma3_text: 1e6, smollm3: 2e6, mixtral: 1e6 }[family] ??
+        10_000) as number;
     const share = (rope.partial_rotary_factor ?? c.partial_rotary_factor ?? 1) as number;
     const scaling = isLocal && !c.rope_parameters ? {} : rope;
     return frequencies(
@@ -669,8 +706,8 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
     const mixed = attend(
       given,
       scale,
-      isWindowed(layer) ? n("sliding_window") : null,
-      family === "gemma2" ? cap("attn_logit_softcapping") : null,
+      isWindowed(layer) ? window : null,
+      family === "gemma2" ? cap("attn_logit_softcapping", 50) : null,
     );
     const residual = n("residual_multiplier", 1);
     let branch = dense(mixed, "self_attn.o_proj", queries, width, outBias);
@@ -699,6 +736,6 @@ function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
   x = norm(x, "norm");
   const isTied = (c.tie_word_embeddings ?? (isGemma || family === "smollm3")) === true;
   const logits = linear(x, isTied ? embed : w.get("lm_head.weight", vocab, width));
-  const final = isBoth ? cap("final_logit_softcapping") : null, division = n("logits_scaling", 1);
+  const final = isBoth ? cap("final_logit_softcapping", 30) : null, division = n("logits_scaling", 1);
   return logits.map((row) => row.map((l) => final === null ? l / division : final * Math.tanh(l / final)));
 }

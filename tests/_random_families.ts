@@ -85,7 +85,9 @@ export function randomConfig(family: string, seed: number): Config {
       rope_type: "yarn",
       factor: 4,
       original_max_position_embeddings: 8,
-      ...pick({}, { beta_fast: 8, beta_slow: 2 }),
+      ...pick({}, { beta_fast: 8, beta_slow: 2 }, { mscale: 0.7, mscale_all_dim: 0.4 }, {
+        attention_factor: 1.3,
+      }),
     },
     {
       rope_type: "llama3",
@@ -101,6 +103,7 @@ export function randomConfig(family: string, seed: number): Config {
       rope_type: "longrope",
       short_factor: factors(1),
       long_factor: factors(2),
+      ...pick({}, { factor: 3 }, { attention_factor: 0.8 }),
     })
     : pick(...scalings);
   const theta = pick(100, 10_000), isGemma3 = family === "gemma3_text";
@@ -110,7 +113,11 @@ export function randomConfig(family: string, seed: number): Config {
         ? {
           rope_parameters: {
             full_attention: { rope_theta: theta, ...scaling },
-            sliding_attention: { rope_theta: 50, rope_type: "default" },
+            sliding_attention: pick<Config>({ rope_theta: 50, rope_type: "default" }, {}, {
+              rope_theta: 50,
+              rope_type: "linear",
+              factor: 2,
+            }),
           },
         }
         : {
@@ -139,7 +146,10 @@ export function randomConfig(family: string, seed: number): Config {
     model_type: family,
     ...pick({ torch_dtype: "float32" }, { dtype: "float32" }),
     vocab_size: vocab,
-    max_position_embeddings: 32,
+    // What may be left out is what transformers' class has.
+    ...scaling.rope_type === undefined || scaling.rope_type === "linear"
+      ? pick({ max_position_embeddings: 32 }, {})
+      : { max_position_embeddings: 32 },
     hidden_size: family === "gpt_neox" ? heads * headDim : hidden,
     intermediate_size: pick(20, 32),
     num_hidden_layers: layers,
@@ -234,8 +244,15 @@ export function randomConfig(family: string, seed: number): Config {
     ...hidden === heads * headDim && !family.startsWith("gemma")
       ? pick({}, { head_dim: headDim })
       : { head_dim: headDim },
-    rms_norm_eps: pick(1e-6, 1e-5, 1e-3),
-    ...family.startsWith("gemma") ? { hidden_activation: act } : { hidden_act: act },
+    ...pick<Config>({ rms_norm_eps: pick(1e-6, 1e-5, 1e-3) }, {}),
+    ...family === "gemma"
+      ? pick<Config>({ hidden_activation: act }, { hidden_act: act }, {
+        hidden_activation: act,
+        hidden_act: "relu",
+      })
+      : family.startsWith("gemma")
+      ? { hidden_activation: act }
+      : { hidden_act: act },
     ...[
         "llama",
         "qwen3",
@@ -253,15 +270,21 @@ export function randomConfig(family: string, seed: number): Config {
     ...["llama", "granite", "smollm3"].includes(family) ? pick({}, { mlp_bias: true }) : {},
     ...["mixtral", "qwen2_moe", "qwen3_moe", "olmoe"].includes(family) ? experts() : {},
     ...family === "qwen2_moe" ? pick({}, { qkv_bias: false }) : {},
-    ...family === "mistral" || family === "mixtral" || isPhi ? { sliding_window: pick(null, window) } : {},
+    ...family === "mistral" || family === "mixtral" || isPhi
+      ? pick<Config>({ sliding_window: pick(null, window) }, {})
+      : {},
     ...isQwen
-      ? pick<Config>({}, { use_sliding_window: true, sliding_window: window, max_window_layers: 1 }, {
+      ? pick<Config>({}, {
+        use_sliding_window: true,
+        sliding_window: window,
+        max_window_layers: pick(0, 1, 2),
+      }, {
         use_sliding_window: true,
         sliding_window: window,
         layer_types: types ?? ["full_attention", "full_attention", "sliding_attention"],
       })
       : {},
-    ...isSmol ? pick<Config>({}, { no_rope_layers: [1, 0, 1] }, { no_rope_layer_interval: 2 }) : {},
+    ...isSmol ? pick<Config>({}, { no_rope_layers: [1, 0, 1, 1] }, { no_rope_layer_interval: 2 }) : {},
     ...isSmol ? pick<Config>({}, { use_sliding_window: true, sliding_window: window }) : {},
     ...family === "granite"
       ? { attention_multiplier: 0.3, embedding_multiplier: 2.5, residual_multiplier: 0.7, logits_scaling: 3 }
@@ -274,7 +297,12 @@ export function randomConfig(family: string, seed: number): Config {
       }
       : {},
     ...family === "gemma2"
-      ? { attn_logit_softcapping: pick(null, 2), final_logit_softcapping: pick(null, 3) }
+      ? {
+        ...pick({ attn_logit_softcapping: pick(null, 2) }, {}),
+        ...pick({ final_logit_softcapping: pick(null, 3) }, {}),
+      }
+      : isGemma3
+      ? pick({}, { attn_logit_softcapping: 2 }, { final_logit_softcapping: 3 })
       : {},
     ...isGemma3 && !types ? { sliding_window_pattern: 2 } : {},
   };

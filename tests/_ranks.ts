@@ -13,6 +13,7 @@ import {
   Generator,
   GPT2,
   manualSeed,
+  ones,
   optim,
   randomBatches,
   setThreads,
@@ -107,9 +108,45 @@ async function collectives(): Promise<void> {
     await distributed.broadcast(b.transpose(0, 1), { src: size - 1 });
     assertEquals(await b.to({ dtype: "f32" }).toArray(), [[size - 1, 7], [size - 1, 8]], dtype);
   }
+  // Large ones go in blocks, with a rest that ranks do not divide.
+  for (const [dtype, count] of [["f32", 1_200_001], ["i64", 150_003], ["u8", 1_100_001]] as const) {
+    for (const op of ["sum", "max"] as const) {
+      using t = tensor(Int32Array.from({ length: count }, (_, i) => (i + rank) % 60), { dtype: "i32" });
+      using large = t.to({ dtype });
+      await distributed.allReduce(large, { op });
+      const found = await large.to({ dtype: "i32" }).data() as Int32Array;
+      const bad = found.findIndex((value, i) => {
+        const each = Array.from({ length: size }, (_, r) => (i + r) % 60);
+        return value !== (op === "max" ? Math.max(...each) : each.reduce((a, b) => a + b));
+      });
+      assertEquals(bad, -1, `${dtype} ${op}`);
+    }
+  }
   using mean = tensor([rank, 1]);
   await distributed.allReduce(mean, { op: "avg" });
   assertEquals(await mean.toArray(), [(size - 1) / 2, 1]);
+  // A number that is none anywhere is none everywhere, also where MPI would leave it to chance.
+  for (const op of ["max", "min"] as const) {
+    using n = tensor([rank, rank === 1 ? NaN : 3, rank === 0 ? NaN : 3, Infinity], { dtype: "bf16" });
+    await distributed.allReduce(n, { op });
+    assertEquals(await n.toArray(), [op === "max" ? size - 1 : 0, NaN, NaN, Infinity]);
+    const own = await distributed.reduceScatter(
+      tensor(Array.from({ length: size }, () => rank === 1 ? NaN : 7)),
+      { op },
+    );
+    assertEquals(await own.toArray(), [NaN]);
+  }
+  for (const t of [await distributed.allReduce(ones([0, 3])), ...await distributed.allGather(ones([0, 3]))]) {
+    assertEquals(t.shape, [0, 3]);
+  }
+  await assertRejects(
+    () =>
+      distributed.reduceScatter(
+        Array.from({ length: size }, (_, i) => ones([3], { dtype: i ? "i32" : "f32" })),
+      ),
+    Error,
+    "f32 [3] and i32 [3]",
+  );
   const all = await distributed.allGather(tensor([[rank, 10 * rank]]));
   assertEquals(
     await Promise.all(all.map((t) => t.toArray())),
@@ -204,7 +241,16 @@ async function fault(how: string): Promise<void> {
       console.log(`an error: ${(error as Error).constructor.name}`);
     }
   }
+  // Calls that differ between ranks.
+  const different: Record<string, (one: boolean) => Promise<unknown>> = {
+    shape: (one) => distributed.allReduce(ones(one ? [2, 3] : [3, 2])),
+    op: (one) => distributed.allReduce(ones([4]), { op: one ? "max" : "sum" }),
+    src: (one) => distributed.broadcast(ones([4]), { src: one ? 1 : 0 }),
+    collective: async (one) => one ? await distributed.destroy() : await distributed.reduceScatter(ones([4])),
+  };
+  if (how in different) await different[how](isOne);
   if (isOne && how === "exit") process.exit(0);
+  if (isOne && how === "throw") throw new RangeError("what the program did");
   if (isOne && how === "kill") process.kill(process.pid, "SIGKILL");
   if (isOne && how === "stop") process.kill(process.pid, "SIGSTOP");
   // deno-lint-ignore no-empty
@@ -217,6 +263,9 @@ async function fault(how: string): Promise<void> {
 if (import.meta.main ?? /_ranks\.m?[jt]s$/.test(process.argv[1] ?? "")) {
   const [, , what, ...rest] = process.argv;
   await setThreads(1);
+  // Ends before it has met the others: on which rank it is, only the launcher has told so far.
+  const launched = process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK;
+  if (rest[0] === "early" && launched === "1") process.exit(0);
   // Where a rank is to be missed it is missed soon; elsewhere a busy machine may keep one waiting.
   await distributed.init({ timeout: /^(hang|stop)$/.test(rest[0] ?? "") ? 1 : 120 });
   if (what === "collectives") await collectives();
@@ -239,6 +288,8 @@ if (import.meta.main ?? /_ranks\.m?[jt]s$/.test(process.argv[1] ?? "")) {
     writeFileSync(`${rest[1]}.${distributed.rank}.json`, JSON.stringify(results));
   }
   await distributed.destroy();
+  await distributed.destroy();
+  await assertRejects(() => distributed.init(), Error, "MPI was ended by destroy()");
   if (what === "collectives") console.log("all right");
   process.exit(0);
 }

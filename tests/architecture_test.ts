@@ -65,7 +65,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
     room: "cli",
     uses: [
       ...["mod.ts", "src/core", "src/platform", "src/search", "src/generate/given.ts"],
-      ...["src/runtime/speaking.ts", "src/runtime/model_sizes.ts"],
+      ...["src/runtime/speaking.ts", "src/runtime/model_sizes.ts", "src/nn/flaw.ts"],
     ],
   },
   { floor: 10, room: "tools", uses: ["src/core", "cli/command.ts", "tests/_install.ts"] },

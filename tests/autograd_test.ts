@@ -19,6 +19,7 @@ import {
   copyInto,
   grad,
   noGrad,
+  onLeafGradient,
   tidy,
   valueAndGrad,
   withRecording,
@@ -402,6 +403,41 @@ eachDevice((device) => {
         const measured = await numbersOf(ahead.sub(behind).div(2 * step));
         assertClose(await numbersOf(wide(product)), measured, name, { atol: 2e-5, rtol: 2e-4 });
       });
+    }
+  });
+});
+
+describe("who hears of leaves", () => {
+  /** A net with a weight a layer, some of them used twice, one in another dtype; each layer says when it is gone back through. */
+  const net = (): { weights: Tensor[]; loss: () => Tensor; order: string[] } => {
+    const weights = [0, 1, 2, 3].map((i) => tensor([0.3 + i, 0.7], { requiresGrad: true })),
+      order: string[] = [];
+    const loss = (): Tensor => {
+      // Copies are made before all else, as those of mixed precision are.
+      const half = weights[2].to({ dtype: "bf16" });
+      let x = tensor([1, 2]);
+      for (const [i, w] of [weights[0], weights[1], half, weights[3], weights[0]].entries()) {
+        const before = x.mul(w.to({ dtype: "f32" })).tanh(), y = noGrad(() => before.clone());
+        record("layer", y, [before], [], { backward: (g) => (order.push(`layer ${i}`), [g as Tensor]) });
+        x = y.add(weights[1]);
+      }
+      return x.square().sum();
+    };
+    return { weights, loss, order };
+  };
+
+  it("is told as soon as its gradient is whole, which is the one that it is without anybody", async () => {
+    const quiet = net(), heard = net();
+    quiet.loss().backward();
+    const stop = onLeafGradient((leaf) =>
+      void heard.order.push(`weight ${heard.weights.indexOf(leaf as Tensor)}`)
+    );
+    heard.loss().backward();
+    stop();
+    assertEquals(heard.order.slice(0, 4), ["layer 4", "layer 3", "weight 3", "layer 2"]);
+    assertEquals(heard.order.slice(4), ["weight 2", "layer 1", "weight 1", "layer 0", "weight 0"]);
+    for (const [i, w] of heard.weights.entries()) {
+      assertEquals(await gradOf(w), await gradOf(quiet.weights[i]));
     }
   });
 });

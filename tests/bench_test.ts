@@ -1,11 +1,13 @@
-import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
+import { curvesOf, drawCurves, lawOf } from "../bench/curves.ts";
 import type { RowResult } from "../bench/harness.ts";
 import { headline, type Machine, mergeResults, rowLines } from "../bench/report.ts";
+import { Generator } from "../src/core/random.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
 
@@ -36,6 +38,51 @@ const result: RowResult = {
   }],
   rivals: [{ name: "slow", value: 60 }, { name: "absent", missing: "not installed" }],
 };
+
+describe("the law of a curve", () => {
+  const xs = [1, 2, 4, 8, 16, 32, 64, 128];
+  const random = new Generator(5), noise = (): number => 1 + 0.02 * (random.uniform() - 0.5);
+
+  it("is the power that time grows by, and does not bend by noise", () => {
+    for (const exponent of [-1, 0, 0.5, 1, 2, 3]) {
+      const { exponent: found, bend, value } = lawOf(
+        xs.map((x) => ({ x, y: 3e-6 * x ** exponent * noise() })),
+      );
+      assertAlmostEquals(found, exponent, 0.02);
+      assertStrictEquals(bend, null);
+      assertAlmostEquals(value(10), 3e-6 * 10 ** exponent, 3e-7 * 10 ** exponent);
+    }
+  });
+
+  it("bends where another bound begins", () => {
+    for (const at of xs.slice(1, -1)) {
+      for (const [before, after] of [[0, 1], [1, 2], [2, 1]]) {
+        const y = (x: number): number => 1e-3 * (x <= at ? x ** before : at ** (before - after) * x ** after);
+        const { bend, value } = lawOf(xs.map((x) => ({ x, y: y(x) * noise() })));
+        assertStrictEquals(Math.round(bend!.at), at);
+        assertAlmostEquals(bend!.before, before, 0.1);
+        assertAlmostEquals(bend!.after, after, 0.1);
+        assertAlmostEquals(value(128) / y(128), 1, 0.1);
+      }
+    }
+  });
+
+  it("is told of the rows that lie on it, and drawn", async () => {
+    const rows = xs.map((at) => ({
+      ...result,
+      curve: { name: "a sum", along: "numbers", at, seconds: at <= 8 ? 1e-3 : 1e-3 * at / 8 },
+    }));
+    const curves = curvesOf([...rows, result]), text = mergeResults("", machine, rows);
+    assertStrictEquals(curves.length, 1);
+    const told =
+      "- a sum: from 1 to 128, time grows as numbers^0.60; it bends at 8, from numbers^0.00 to numbers^1.00.";
+    assert(text.includes(told), text);
+    assert(text.includes("(growth-deno.svg)"));
+    let drawn: unknown;
+    await drawCurves((_path, spec) => Promise.resolve(void (drawn = spec)), "a.svg", "title", curves);
+    assertMatch(JSON.stringify(drawn), /"title":\{"text":"a sum",[^}]*"subtitle":"bends at 8"\}/);
+  });
+});
 
 describe("the results of benches", () => {
   it("are written with ratios, what was missed, and what is missing", () => {

@@ -5,11 +5,12 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals 
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "./_suite.ts";
+import { copyInto, full } from "../mod.ts";
 import { commands } from "../cli/commands/mod.ts";
 import { version } from "../cli/version.ts";
 import { call, type Ended, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { dataPath, repository } from "./_data.ts";
-import { assertNear, inFolder, makeFolder, readGolden, tinyFolder } from "./_gpt2.ts";
+import { assertNear, inFolder, loadTiny, makeFolder, readGolden, tinyFolder } from "./_gpt2.ts";
 import { asksNothing } from "./_width.ts";
 
 const tiny = ["--model", tinyFolder];
@@ -237,6 +238,22 @@ describe("ferrotype logits and eval", { skip: asksNothing }, () => {
     assertMatch(text, new RegExp(`^loss [\\d.]+\n +${best} +-?[\\d.]+ +"`));
     assertStrictEquals(text.trimEnd().split("\n").length, 11);
     await fails(2, ["logits", ...tiny], /give a prompt/);
+  });
+
+  it("names the weight behind logits that are no numbers", async () => {
+    const model = await loadTiny(), [name, weight] = model.namedParameters().at(-1)!;
+    copyInto(full(weight.shape, NaN), weight.detach());
+    await inFolder(async (folder) => {
+      await model.save(join(folder, "model"));
+      for (const more of [[], ["--json"], ["--json", "--full"]]) {
+        await fails(
+          1,
+          ["logits", "--prompt-ids", "1 2 3", "--model", join(folder, "model"), ...more],
+          new RegExp(`logits: at position 0 the logit of id 0 is NaN: weight ${name} has NaN at \\[0`),
+        );
+      }
+    });
+    model.dispose();
   });
 
   it("judges a model on a text", async () => {

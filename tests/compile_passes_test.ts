@@ -220,11 +220,12 @@ describe("as soon as possible", () => {
         const buffer = values[at(7)], offset = at(12), length = 1 + at(16 - offset);
         return { buffer, dtype: "f32", shape: [length], strides: [1], offset };
       };
-      const steps = Array.from({ length: 4 + at(30) }, (): Step => ({
+      const steps = Array.from({ length: 4 + at(30) }, (_, i): Step => ({
         backend,
         operation: elementwise,
         args: [null, [view(), view()].slice(at(3)), [], [view(), view()].slice(at(2))],
         region: 0,
+        at: i,
       }));
       const ordered = asSoonAsPossible(steps), place = new Map(ordered.map((step, i) => [step, i]));
       assertStrictEquals(place.size, steps.length);

@@ -32,15 +32,19 @@ import {
   rand,
   randint,
   randn,
+  randomState,
+  setRandomState,
   ShapeError,
   sum,
   type Tensor,
   tensor,
   tidy,
+  useDeterministicAlgorithms,
   valueAndGrad,
   zeros,
 } from "../mod.ts";
 import { backendOf } from "../src/tensor/mod.ts";
+import { isScopeOpen } from "../src/tensor/scopes.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 
 /** The message of the CaptureError that `f` throws. */
@@ -172,6 +176,50 @@ describe("compile", () => {
     assertStrictEquals(f.traces, 2);
   });
 
+  it("knows objects that are no trees by what they hold, and refuses what cannot be looked at", async () => {
+    class Batch {
+      x = tensor([1, 2]);
+      scale = 2;
+      runs = 0;
+    }
+    const own = new Batch(), f = compile((b: Batch) => (b.runs++, b.x.mul(b.scale).add(b.runs)));
+    assertEquals(await numbersOf(f(own)), [3, 5]);
+    own.x = tensor([5, 6]);
+    assertEquals(await numbersOf(f(own)), [12, 14]);
+    own.scale = 3;
+    assertEquals(await numbersOf(f(own)), [18, 21]);
+    const contents = [new Map(), new Set(), new Date(), new Float32Array(1), new ArrayBuffer(8)];
+    for (const held of contents) {
+      assertMatch(
+        refusal(() => compile((_: unknown) => own.x)(held)),
+        new RegExp(`is a ${held.constructor.name}, whose .* pass`),
+      );
+    }
+  });
+
+  it("tells trees apart whatever their names", () => {
+    const names = compile((tree: unknown) => JSON.stringify(tree));
+    const trees = [
+      { a: "s", b: "s" },
+      { "a:ob": "s" },
+      { "a1:b": "s" },
+      ["s"],
+      { "": "s" },
+      { a: { b: "s" } },
+      {
+        "1:b": {},
+      },
+      [[], "s"],
+      { a: 1 },
+      { "a:n": [] },
+      {},
+      [],
+    ];
+    for (const tree of [...trees, ...trees.toReversed()]) {
+      assertStrictEquals(names(tree), JSON.stringify(tree));
+    }
+  });
+
   it("gives tensors of their own", async () => {
     using f = compile((x: Tensor) => x.mul(2));
     const results = [1, 2, 3, 4, 5].map((k) => f(tensor([k, k])));
@@ -278,8 +326,45 @@ describe("what cannot be compiled", () => {
     assertMatch(refusal(() => leak(x)), /keeps a tensor that mul made/);
     assertMatch(refusal(() => leaked!.add(1)), /no memory/);
     leaked!.dispose();
+    const circle: unknown[] = [x];
+    circle.push(circle);
+    class Pair {
+      readonly y: Tensor;
+      constructor(y: Tensor) {
+        this.y = y;
+      }
+    }
+    assertMatch(refusal(() => compile((_: unknown) => x)(circle)), /an argument .* or itself/);
+    assertMatch(refusal(() => compile((_: Tensor) => circle)(x)), /or itself/);
+    const asked: [f: (x: Tensor) => unknown, says: RegExp][] = [
+      [function* (x: Tensor) {
+        yield x.mul(2);
+      }, /gives an iterator/],
+      [async function* (x: Tensor) {
+        yield await x.data();
+      }, /gives an iterator/],
+      [(x) => new Pair(x.mul(2)), /a Pair that holds a tensor it made: give tensors in lists/],
+      [(x) => [randomState(), x], /randomState .* ask for it outside/],
+      [(x) => (useDeterministicAlgorithms(true), x.mul(2)), /useDeterministicAlgorithms .* call it before/],
+    ];
+    for (const [f, says] of asked) assertMatch(refusal(() => compile(f)(x)), says);
     assertMatch(refusal(() => compile(3 as never)), /takes a function/);
     assertThrows(() => compile((x: Tensor) => x, { optimise: false } as never), OptionError, "optimize");
+  });
+
+  it("leaves no scope open behind a promise", async () => {
+    const promises: ((x: Tensor) => unknown)[] = [
+      () => Promise.resolve(1),
+      async (x) => await x.data(),
+      () => new Promise(() => {}),
+    ];
+    for (const f of promises) {
+      refusal(() => compile(f)(x));
+      const made = x.mul(2);
+      await Promise.resolve();
+      assertEquals(await made.toArray(), [2, 4, 6]);
+    }
+    assert(!isScopeOpen());
   });
 
   it("is a gradient taken outside, or through what is outside", async () => {
@@ -460,6 +545,29 @@ describe("compiled random numbers", () => {
     assertEquals(runs[1], runs[0]);
     assertNotEquals(runs[1][1], runs[1][5]);
     assertStrictEquals(compiled.traces, 1);
+  });
+
+  it("begin where the function says, in each run", async () => {
+    manualSeed(4);
+    const state = randomState();
+    const f = (x: Tensor, seed: number): Tensor[] => {
+      const first = rand([2]);
+      manualSeed(seed);
+      const second = rand([2]);
+      setRandomState(state);
+      return [x.add(first), second, randint(1000, [2])];
+    };
+    using compiled = compile(f);
+    const runs: number[][][] = [];
+    for (const g of [f, compiled]) {
+      manualSeed(12);
+      const run: number[][] = [];
+      for (const seed of [5, 6, 6, 7, 8, 5]) {
+        for (const t of g(zeros([2]), seed)) run.push(await numbersOf(t));
+      }
+      runs.push([...run, [randomState().seed, randomState().offset]]);
+    }
+    assertEquals(runs[1], runs[0]);
   });
 });
 

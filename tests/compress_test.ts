@@ -245,6 +245,24 @@ describe("the commands", () => {
     await fails(2, [...plain, "--sparsity", "0.5", "--method", "wanda"], /give a text with --text FILE/);
   });
 
+  it("prune names a weight that is no number, whatever it goes by", async () => {
+    {
+      using model = await CausalLM.load(at("model"));
+      const [name, weight] = model.namedParameters().find(([name]) => name.endsWith("mlp.c_fc.weight"))!;
+      using place = weight.detach().slice([3, 4], [2, 3]);
+      copyInto(tensor([[NaN]]), place);
+      assertStrictEquals(name, "h.0.mlp.c_fc.weight");
+      await model.save(at("none of a number"));
+    }
+    for (const what of [["--sparsity", "0.5"], ["--pattern", "2:4"], ["--neurons", "0.25"]]) {
+      await fails(
+        1,
+        ["prune", at("none of a number"), at("none"), ...what],
+        /^ferrotype: prune: weight h\.0\.mlp\.c_fc\.weight has NaN at \[3, 2\] of \[32, 128\], which is of no size/,
+      );
+    }
+  });
+
   it("distill: another family comes to say what the teacher does; other tokens are refused", async () => {
     assertStrictEquals(
       (await call(train("student", "--steps", "1", "--family", "llama", "--n-kv-head", "1"))).code,

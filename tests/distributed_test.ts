@@ -45,6 +45,15 @@ const runs: RanksRun[] = [
   { name: "exact", steps: 10, ...deterministic },
 ];
 
+/** What is said where ranks 1 and 0 call something else. */
+const unlike = (one: string, zero: string): RegExp => {
+  const [other, own] = [one, zero].map((text) => text.replaceAll(/[.[\]()]/g, "\\$&"));
+  return new RegExp(
+    `^ferrotype: distributed: rank 1 on .* calls ${other}, rank 0 on .* ${own}; every rank calls the same`,
+    "m",
+  );
+};
+
 /** What one process gives for the runs, by name. */
 const known: Record<string, Promise<RanksResult>> = {};
 
@@ -157,6 +166,9 @@ for (const run of mpiRuns) {
     });
 
     const other: Record<string, RegExp> = {
+      shape: unlike("allReduce (sum) of f32 [2, 3]", "allReduce (sum) of f32 [3, 2]"),
+      op: unlike("allReduce (max) of f32 [4]", "allReduce (sum) of f32 [4]"),
+      collective: unlike("barrier (or destroy)", "reduceScatter (sum) of f32 [4]"),
       hang: /^ferrotype: rank 1 on .* hangs: .*; rank 0 on .* waited \d+ s/m,
       data: /^ferrotype: rank 1 on .* has another place in the data \(.*\) than rank 0 on/m,
       diverge: /^ferrotype: the loss is (NaN|-?Infinity) \(rank 0 on .*\); take a lower learning rate/m,
@@ -168,11 +180,19 @@ for (const run of mpiRuns) {
       ...(isFirst
         ? {
           exit: /^ferrotype: rank 1 on .* ended before distributed\.destroy\(\)/m,
+          throw:
+            /^ferrotype: rank 1 on .*: RangeError: what the program did; the job ends on all ranks\n\s+at /m,
           stop: /^ferrotype: rank 1 on .* does not answer .*; rank 0 on .* waited \d+ s/m,
+        }
+        // What MPICH would wait for, or answer with other numbers.
+        : isFull
+        ? {
+          early: /^ferrotype: rank 1 on .* ended before distributed\.init\(\); the job ends on all ranks$/m,
+          src: unlike("broadcast from rank 1 of f32 [4]", "broadcast from rank 0 of f32 [4]"),
         }
         : {}),
     };
-    it("end all together when one ends, is killed, stopped, hangs, has other data or loses the way", async () => {
+    it("end all together when one throws, ends, calls something else, is killed, stopped, hangs, has other data or loses the way", async () => {
       await Promise.all(
         Object.entries(faults).map(async ([how, says]) => {
           const { code, stdout, stderr } = await onRanks(run, 2, await inFewFiles("tests/_ranks.ts"), [

@@ -9,7 +9,9 @@ import {
   type DeviceName,
   FerrotypeError,
   type GenerateOptions,
+  generateTokens,
   type GPT2,
+  LogitsError,
   ones,
   tensor,
 } from "../mod.ts";
@@ -118,6 +120,40 @@ describe("numbers that are none, on a model of a table", () => {
       assertMatch(message, /at new token 3 the model's (logit of id 0 is NaN|largest logit)/);
       if (!("numBeams" in options)) assertEquals(given, [1, 2]);
     }
+  });
+
+  it("behind guesses that hold come after these: a text that ends before them is whole", async () => {
+    const rows = [[0, 5, 0, 0], [0, 0, 5, 0], [0, 0, 0, 5], [NaN, 0, 0, 0]];
+    const model = new TableModel((text) => rows[text.at(-1)!], 20), prompt = [0, 1, 2, 3, 0];
+    for (const guesses of [{ promptLookupNumTokens: 4 }, { assistantModel: scripted([1, 2, 3, 0], 4, 1) }]) {
+      const options = resolveOptions({ maxNewTokens: 8, temperature: 0, ...guesses }), ids: number[] = [];
+      const { message } = await assertRejects(async () => {
+        for await (const { id } of generateTokens(model, prompt, options)) ids.push(id);
+      }, LogitsError);
+      assertEquals(ids, [1, 2, 3]);
+      assertMatch(message, /at new token 4 the model's logit of id 0 is NaN/);
+      ids.length = 0;
+      for await (const { id } of generateTokens(model, prompt, options)) {
+        ids.push(id);
+        if (id === 3) break;
+      }
+      assertEquals(ids, [1, 2, 3]);
+    }
+  });
+
+  it("of an assistant are told as the assistant's, with its weight", async () => {
+    const model = smallModel(), assistantModel = smallModel();
+    copyInto(tensor(new Array(8).fill(NaN)), assistantModel.h[0].ln_1.weight!.detach());
+    const { message } = await assertRejects(
+      () => model.completion([1, 2, 3], { maxNewTokens: 6, temperature: 0, assistantModel }),
+      LogitsError,
+    );
+    assertMatch(
+      message,
+      /^generate: at new token 1 the assistant model's largest logit is NaN or infinite: weight h.0.ln_1.weight has NaN at \[0\] of \[8\]$/,
+    );
+    model.dispose();
+    assistantModel.dispose();
   });
 
   it("of one text in a batch leave the others alone", async () => {

@@ -39,6 +39,7 @@ import { call } from "./_command.ts";
 import { repository } from "./_data.ts";
 import { inFolder, smallModel } from "./_gpt2.ts";
 import { run } from "./hostile.ts";
+import { pick } from "./_mutate.ts";
 import { asksNothing, width } from "./_width.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -134,6 +135,44 @@ describe("a tabular file", { skip: asksNothing }, () => {
       new DataView(bytes.buffer).setFloat32(place, value, true);
       const { message } = await assertRejects(() => TabularModel.load(bytes), FormatError);
       assertMatch(message, /feature 0 is -?[\d.e+]+ where column 0 has no value/);
+    }
+  });
+
+  it("has numbers for weights, and numbers come of them, or cells too far away are named", async () => {
+    const random = new Generator(13);
+    for (const name of ["iris", "mpg"]) {
+      const file = readFileSync(join(repository, "web", "models", "tabular", `${name}.safetensors`));
+      const length = Number(file.readBigUInt64LE(0)),
+        header = JSON.parse(file.toString("utf8", 8, 8 + length));
+      for (
+        const [tensor, { dtype, data_offsets: [begin, end] = [0, 0] }] of Object.entries<
+          { dtype: string; data_offsets: [number, number] }
+        >(header)
+      ) {
+        if (dtype !== "F16") continue;
+        const [bits, said] = pick(random, [[0x7e00, "NaN"], [0x7c00, "Infinity"], [0xfc00, "-Infinity"]]);
+        const bytes = new Uint8Array(file),
+          at = 8 + length + begin + 2 * random.integer(0, (end - begin) / 2);
+        new DataView(bytes.buffer).setUint16(at, bits as number, true);
+        const { message } = await assertRejects(() => TabularModel.load(bytes), FormatError);
+        const kind = tensor.split(".").at(-1);
+        assert(message.endsWith(`the ${kind} of a layer has ${said}, expected numbers alone`), message);
+      }
+      using model = await TabularModel.load(new Uint8Array(file));
+      for (let round = 0; round < 60; round++) {
+        const row: Record<string, number> = {};
+        for (const column of model.schema.columns) {
+          const size = random.uniform() < 0.3 ? 10 ** random.integer(25, 39) : 1;
+          if (column.kind === "numeric") row[column.name] = size * (random.uniform() - 0.5);
+        }
+        const said = await model.predict(row).catch((error: Error) => error);
+        if (said instanceof Error) {
+          assertMatch(`${said}`, /^OptionError: column "\w+" holds -?[\d.e+]+, which is too far/);
+        } else {
+          const numbers = [said.value ?? 0, ...Object.values(said.probabilities ?? {})];
+          assert(numbers.every(Number.isFinite), `${JSON.stringify(row)}: ${numbers}`);
+        }
+      }
     }
   });
 });

@@ -1,7 +1,14 @@
 /**
  * Adapters: against recorded runs, in PEFT's files and back, merged and not, beside weights of every form.
  */
-import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +29,7 @@ import {
   saveSafetensors,
   type Tensor,
   tensor,
+  zeros,
 } from "../mod.ts";
 import { dataPath, missingData } from "./_data.ts";
 import { after, before, describe, it } from "./_suite.ts";
@@ -368,10 +376,36 @@ describe("adapters of every kind", () => {
       [{ use_dora: true }, "missing: lora_magnitude [32]"],
       [{ lora_alpha: 0 }, "lora_alpha"],
       [{ rank_pattern: { "(a+)+$": 2 } }, "rank_pattern"],
+      [
+        { target_modules: ["q_proj"] },
+        'target_modules ["q_proj"] leaves model.layers.0.self_attn.v_proj out',
+      ],
+      [{ target_modules: ".*\\.q_proj" }, "leaves model.layers.0.self_attn.v_proj out"],
+      [{ target_modules: "q_proj" }, "leaves model.layers.0.self_attn.q_proj out"],
+      [{ exclude_modules: ["layers.1.self_attn.q_proj"] }, "leaves model.layers.1.self_attn.q_proj out"],
+      [{ exclude_modules: ".*v_proj" }, 'exclude_modules ".*v_proj" leaves model.layers.0.self_attn.v_proj'],
+      [{ layers_to_transform: [1] }, "layers_to_transform [1] leaves model.layers.0.self_attn.q_proj out"],
+      [{ layers_to_transform: 0, layers_pattern: "layers" }, "leaves model.layers.1.self_attn.q_proj out"],
+      [{ layers_to_transform: [0, 1], layers_pattern: ["h"] }, "leaves model.layers.0.self_attn.q_proj out"],
+      [{ layers_to_transform: "first" }, 'layers_to_transform is "first"'],
+      [{ target_modules: 7 }, "target_modules is 7"],
     ];
     for (const [change, message] of wrong) {
       writeFileSync(join(dir, "adapter_config.json"), JSON.stringify({ ...config, ...change }));
       await assertRejects(() => model.loadAdapter(dir, { name: "w" }), FormatError, message);
+    }
+    const right: Record<string, unknown>[] = [
+      { target_modules: "all-linear" },
+      { target_modules: null },
+      { target_modules: "(?!vision).*(q|v)_proj" },
+      { target_modules: ".*\\.(q_proj|v_proj)" },
+      { target_modules: ["self_attn.q_proj", "v_proj", "lm_head"], exclude_modules: ["proj"] },
+      { layers_to_transform: [0, 1], layers_pattern: "layers" },
+      { layers_to_transform: [], exclude_modules: [] },
+    ];
+    for (const [i, change] of right.entries()) {
+      writeFileSync(join(dir, "adapter_config.json"), JSON.stringify({ ...config, ...change }));
+      assertStrictEquals((await model.loadAdapter(dir, { name: `r${i}` })).layers.size, 4);
     }
     writeFileSync(join(dir, "adapter_config.json"), JSON.stringify({ ...config, novelty: 1 }));
     const said: string[] = [];
@@ -382,6 +416,11 @@ describe("adapters of every kind", () => {
       "base_model.model.model.embed_tokens.lora_embedding_A": rand([2, 32]),
     });
     await assertRejects(() => model.loadAdapter(dir, { name: "w" }), FormatError, "unexpected: base_model");
+    await saveSafetensors(join(dir, "adapter_model.safetensors"), {
+      "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": zeros([2, 32], { dtype: "i64" }),
+      "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight": rand([32, 2]),
+    });
+    await assertRejects(() => model.loadAdapter(dir, { name: "w" }), FormatError, "lora_A.weight of i64");
     using other = new GPT2({ vocabSize: 9, nPositions: 8, nEmbd: 8, nLayer: 1, nHead: 1 });
     await assertRejects(() => other.loadAdapter(dir), FormatError, "does not hold an adapter for this");
   });

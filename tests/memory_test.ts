@@ -65,6 +65,20 @@ eachDevice((device) => {
       x.dispose();
     });
 
+    it("keeps what is returned in objects without a prototype, and a gradient whose leaf is not", async () => {
+      const before = memory()[device]!.buffers, x = tensor([1, 2], { device });
+      const { y } = tidy(() => Object.assign(Object.create(null), { y: x.mul(2) })) as { y: Tensor };
+      assertEquals(await y.toArray(), [2, 4]);
+      const found = tidy(() => {
+        const leaf = x.clone().requiresGrad_();
+        leaf.square().sum().backward();
+        return leaf.grad!;
+      });
+      assertEquals(await found.toArray(), [2, 4]);
+      for (const t of [x, y, found]) t.dispose();
+      assertEquals(memory()[device]!.buffers, before);
+    });
+
     it("finds results in lists, maps, sets and plain objects", () => {
       const x = ones(2);
       const made = tidy(() => ({

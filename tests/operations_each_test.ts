@@ -8,6 +8,8 @@ import {
   amax,
   attentionStep,
   compile,
+  conv1d,
+  conv2d,
   crossEntropy,
   cumsum,
   DeviceError,
@@ -135,6 +137,14 @@ const cases: Readonly<Record<OperationName, Case>> = {
     const results = [f(made([3, 24], 4, device)), f(made([3, 24], 5, device))];
     w.dispose();
     return results;
+  },
+  conv: (device) => {
+    const x = made([2, 6, 9, 11], 1, device), bias = made([8], 3, device);
+    return [
+      conv2d(x, made([8, 3, 3, 2], 2, device), bias, { stride: [1, 2], padding: [2, 1], groups: 2 }),
+      conv2d(x, made([12, 1, 3, 3], 2, device), null, { dilation: 2, padding: 1, groups: 6 }),
+      conv1d(made([1, 5, 30], 4, device), made([8, 5, 4], 5, device), bias, { stride: 3 }),
+    ];
   },
   pack: packed,
   matmulPacked: packed,

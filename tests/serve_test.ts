@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import OpenAI from "openai";
-import { type ChatTemplate, GPT2, loadChatTemplate, manualSeed, nn } from "../mod.ts";
+import { type ChatTemplate, copyInto, full, GPT2, loadChatTemplate, manualSeed, nn } from "../mod.ts";
 import { startServer } from "../cli/serve/server.ts";
 import { dataPath } from "./_data.ts";
 import { ferrotype, interrupt } from "./_command.ts";
@@ -24,6 +24,22 @@ describe("serve", () => {
     });
   });
   after(() => model.dispose());
+
+  it("owns up to numbers of the model that are none: 500, not the request's mistake", async () => {
+    const own = await GPT2.load(bundled), [name, weight] = own.namedParameters().at(-1)!;
+    copyInto(full(weight.shape, NaN), weight.detach());
+    const named = new RegExp(`logit of id \\d+ is NaN: weight ${name} has NaN at`);
+    await withServer({ patience: 2 }, async (_, client) => {
+      for (const more of [{}, { logprobs: 1 }, { temperature: 0 }]) {
+        await refused(
+          client.completions.create({ model: "shakespeare", prompt: "A", max_tokens: 2, ...more }),
+          500,
+          more.temperature === 0 ? new RegExp(`weight ${name} has NaN at`) : named,
+        );
+      }
+    }, own);
+    own.dispose();
+  });
 
   it("lists its model and its health", async () => {
     await withServer({}, async ({ url }, client) => {

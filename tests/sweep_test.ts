@@ -297,6 +297,12 @@ describe("ferrotype sweep", () => {
         /--momentum has no effect because --optimizer adamw has none/,
       ],
       [
+        ["--search", "momentum=0.5,0.9", "--search", "optimizer=adam,lion"],
+        /--search momentum has no effect because --optimizer (?:adam|lion) has none/,
+      ],
+      [["--search", "lora=2,4"], /--search lora has no effect because an adapter stands beside/],
+      [["--search", "dora=true,false"], /--search dora has no effect because there is no --lora RANK/],
+      [
         ["--search", "n-embd=4096", "--max-parameters", "10"],
         /nothing of the space can be trained; --n-embd 4096: it has/,
       ],

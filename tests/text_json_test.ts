@@ -203,6 +203,12 @@ describe("tokenizerFromJson", () => {
     assertEquals(tokenizer.encode("<m>xa"), [258, a]);
     assertEquals(tokenizer.encode("cat cat"), [257, space, 257]);
     assertStrictEquals(tokenizer.encode("cats").length, 4);
+    // Letters of two units, and what is none.
+    for (const letter of ["𠜎", "𝒜", "𗌵"]) {
+      assert(!tokenizer.encode(`${letter}cat`).includes(257), letter);
+      assert(!tokenizer.encode(`cat${letter}`).includes(257), letter);
+    }
+    assert(tokenizer.encode("😀cat😀").includes(257));
     assertEquals(tokenizer.encode("cat", { splitSpecialTokens: true }), [257]);
     assertStrictEquals(tokenizer.encode("<m>", { splitSpecialTokens: true }).length, 3);
     assertStrictEquals(tokenizer.decode([256, 257], { skipSpecialTokens: true }), "cat");

@@ -18,7 +18,7 @@ const throwNothing: readonly string[] = [
 
 /** Those whose tensors are a module's parameters or a model's own, or that call what they are given with any. */
 const ofModels =
-  /^(Beside|Layer|Module|Recurrence|ExampleBatch|LogitsModel|LossModel|PreferenceBatch|StepPrecision|OnnxModel|BatchLanguageModel|LanguageModel|CausalNetwork|Place|optim\.ByOperations)#|^(byClass|nn\.isParameter)$/;
+  /^(AssistantModel|Beside|Layer|Module|Recurrence|ExampleBatch|LogitsModel|LossModel|PreferenceBatch|StepPrecision|OnnxModel|BatchLanguageModel|LanguageModel|CausalNetwork|Place|optim\.ByOperations)#|^(byClass|nn\.isParameter)$/;
 
 describe("the public face", { skip: !("Deno" in globalThis) && "deno doc tells what is public" }, () => {
   it("says what it throws: functions, and methods of tensors", () => {

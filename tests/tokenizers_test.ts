@@ -304,6 +304,12 @@ describe("split patterns", () => {
     assertEquals(pieces("(?i:[st]|k)", "ſK"), ["ſ", "K"]);
     assertEquals(pieces(String.raw`(?=(?:\d{3})+(?!\d))`, "1234567"), ["1", "234", "567"]);
     assertEquals(pieces(String.raw`\p{Han}+|[[:alpha:]]+`, "漢é1"), ["漢", "é", "1"]);
+    // Bare, \w has the numbers of Latin-1, in brackets it has not; [:punct:] has symbols.
+    assertEquals(pieces(String.raw`\w+`, "x² ½"), ["x²", " ", "½"]);
+    assertEquals(pieces(String.raw`[\w]+`, "x² ½"), ["x", "² ½"]);
+    assertEquals(pieces(String.raw`0(?=\d*\b)`, "00²0"), ["00²", "0"]);
+    assertEquals(pieces("[[:punct:]]", "a€.b"), ["a", "€", ".", "b"]);
+    assertEquals(pieces("[[:graph:]]+|[[:print:]]", "a\u00adb \x01c"), ["a\u00adb", " ", "\x01", "c"]);
     for (const none of ["(?>a)", "[z-a]", "(a", "[a", "a)", "\\p{Nonsense}", "(?x) a", "*a", "\\X"]) {
       assertThrows(() => splitPattern(none), FormatError, "not understood", none);
     }

@@ -71,7 +71,7 @@ describe("an average of the weights", () => {
         steps: 8,
         reportEvery: 1,
         onStep: async ({ step }) => {
-          const decay = Math.min(0.6, step / (9 + step));
+          const decay = Math.min(0.6, (1 + step) / (10 + step));
           for (const [name, p] of await learningOf(model)) {
             expected.set(name, expected.get(name)!.map((x, i) => decay * x + (1 - decay) * p[i]));
           }

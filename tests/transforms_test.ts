@@ -6,6 +6,8 @@ import {
   compile,
   customGradient,
   dropout,
+  DTypeError,
+  FerrotypeError,
   grad,
   hessian,
   jacobian,
@@ -160,6 +162,47 @@ describe("vmap", () => {
     }
     const whole = grad((w: Tensor) => vmap(loss, { inDims: [null, 0] })(w, x).sum())(w);
     assertClose(await numbersOf(whole), await numbersOf(each.sum(0)), "sum", { atol: 1e-5 });
+  });
+});
+
+describe("functions of functions", () => {
+  it("name what is no tensor, and what is of another form or shape", () => {
+    const x = tensor([1, 2, 3]), id = (t: Tensor): Tensor => t;
+    const wrong = [undefined, null, 3, "s", true, {}, [], [x], () => x] as never[];
+    for (const w of wrong) {
+      const gives = (_: Tensor): never => w;
+      const calls: (() => unknown)[] = [
+        ...[grad, valueAndGrad, jacobian, hessian, checkpoint].flatMap((of) => [
+          () => of(gives)(x),
+          () => of(id)(w),
+        ]),
+        () => noGrad(() => checkpoint(gives)(x)),
+        () => jvp(gives, [x], [x]),
+        () => jvp(id, [w], [x]),
+        () => customGradient(gives, id)(x),
+        () => customGradient(id, id)(w),
+      ];
+      for (const call of calls) {
+        assertMatch(
+          assertThrows(call, DTypeError).message,
+          /^\w+: (what f gives|argument 0|a primal|an argument) is/,
+        );
+      }
+      if (w !== null && w !== wrong[7]) {
+        const leaf = tensor([1], { requiresGrad: true });
+        assertThrows(() => customGradient(id, gives)(leaf).backward(), FerrotypeError, "backward");
+      }
+      assertThrows(() => scan(() => w, x, x), OptionError, "the next state and a result");
+    }
+    const leaf = tensor([1, 2], { requiresGrad: true });
+    for (const shape of [[], [1], [3], [2, 1], [1, 2]]) {
+      assertThrows(() => customGradient(id, () => zeros(shape))(leaf).sum().backward(), ShapeError, "shape");
+    }
+    let k = 0;
+    assertThrows(() => vmap((x: Tensor) => k++ ? [x] : [x, x])(x), ShapeError, "another form at 1 than at 0");
+    k = 0;
+    assertThrows(() => vmap((x: Tensor) => [x, k++])(x), DTypeError, "gives 0 at 0 and 1 at 1");
+    assertThrows(() => scan((c: Tensor, y: Tensor) => [c, [y, k++]], x, x), DTypeError, "only tensors");
   });
 });
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
+import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
@@ -33,6 +34,15 @@ export function findChromium(): string | null {
   return null;
 }
 
+function contentType(url: string): string {
+  if (/\.m?js$/.test(url)) return "text/javascript";
+  return url.endsWith(".wasm")
+    ? "application/wasm"
+    : url.endsWith(".onnx")
+    ? "application/octet-stream"
+    : "text/html";
+}
+
 /** The page. */
 export class ChromiumPage {
   readonly #close: () => Promise<void>;
@@ -46,8 +56,11 @@ export class ChromiumPage {
     this.#close = close;
   }
 
-  /** Bundles the worker, serves it and opens the page. */
-  static async open(executablePath: string): Promise<ChromiumPage> {
+  /** Bundles the worker, serves it and opens the page. `folders` are served too, by what their addresses begin with. */
+  static async open(
+    executablePath: string,
+    folders: Readonly<Record<string, string>> = {},
+  ): Promise<ChromiumPage> {
     const { outputFiles } = await build({
       entryPoints: [join(dirname(fileURLToPath(import.meta.url)), "worker.ts")],
       bundle: true,
@@ -58,12 +71,19 @@ export class ChromiumPage {
       write: false,
       logLevel: "error",
     });
-    const server = createServer(({ url }, response) => {
-      response.writeHead(200, {
-        "cross-origin-opener-policy": "same-origin",
-        "cross-origin-embedder-policy": "require-corp",
-        "content-type": url === "/worker.js" ? "text/javascript" : "text/html",
-      }).end(url === "/worker.js" ? outputFiles[0].contents : html);
+    const headers = {
+      "cross-origin-opener-policy": "same-origin",
+      "cross-origin-embedder-policy": "require-corp",
+    };
+    const server = createServer(({ url = "/" }, response) => {
+      const folder = Object.keys(folders).find((start) => url.startsWith(start));
+      const file = folder && join(folders[folder], ...url.slice(folder.length).split("/"));
+      if (file && existsSync(file)) {
+        response.writeHead(200, { ...headers, "content-type": contentType(file) });
+        return void createReadStream(file).pipe(response);
+      }
+      response.writeHead(200, { ...headers, "content-type": contentType(url) })
+        .end(url === "/worker.js" ? outputFiles[0].contents : html);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     let browser: Browser;

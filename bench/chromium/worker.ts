@@ -11,13 +11,15 @@ import type { View } from "../../src/backends/contract.ts";
 import { cpuBackend } from "../../src/runtime/cpu.ts";
 import { matrix } from "../ops/matmul.ts";
 import { promptIds } from "../rivals/random.ts";
+import { askOnnx, type OnnxQuestion } from "./onnx.ts";
 
 /** What is asked for. */
 export type Question =
   | { task: "start" }
   | { task: "limit"; name: "multiplyAdd" | "read" }
   | { task: "matmul"; m: number; n: number; k: number; milliseconds: number }
-  | { task: "decode" | "prefill"; tokens: number };
+  | { task: "decode" | "prefill"; tokens: number }
+  | OnnxQuestion;
 
 const { engine } = cpuBackend();
 const limits = new Limits(engine);
@@ -50,6 +52,8 @@ async function answer(question: Question): Promise<number> {
       const [a, b, out] = made;
       return seconds(() => matmul(engine, a, b, out), milliseconds);
     }
+    case "onnx":
+      return await askOnnx(question, await engine.ready());
     case "decode":
     case "prefill": {
       if (model === null) {

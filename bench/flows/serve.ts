@@ -7,14 +7,15 @@
  * @module
  */
 import process from "node:process";
-import { startServer } from "../../cli/serve/server.ts";
+import type { GPT2 } from "../../mod.ts";
+import { type RunningServer, startServer } from "../../cli/serve/server.ts";
 import { loadGpt2 } from "../gpt2.ts";
 import { gpt2WithTokenizer } from "../load/server.ts";
 import type { Bench, Group, Row, Subject } from "../harness.ts";
 import { median } from "../harness.ts";
 
 /** Milliseconds until the first piece of a streamed answer, and how many pieces there were. */
-async function request(
+export async function request(
   url: string,
   tokens: number,
   seed: number,
@@ -36,15 +37,9 @@ async function request(
   return { first, pieces: text.split("data: ").length - 1 };
 }
 
-async function* rows(bench: Bench): AsyncGenerator<Row> {
-  const { quick } = bench.settings, tokens = quick ? 8 : 32;
-  await gpt2WithTokenizer();
-  const model = await loadGpt2("f32");
-  if (typeof model === "string") {
-    yield { name: "GPT-2 124M, f32", unit: "tokens/s", amount: 1, subjects: [], failed: model };
-    return;
-  }
-  const server = await startServer({
+/** A server of the model, on loopback. */
+export function serve(model: GPT2): Promise<RunningServer> {
+  return startServer({
     model,
     name: "bench",
     template: null,
@@ -59,6 +54,17 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
     maxTexts: 256,
     patience: 60,
   });
+}
+
+async function* rows(bench: Bench): AsyncGenerator<Row> {
+  const { quick } = bench.settings, tokens = quick ? 8 : 32;
+  await gpt2WithTokenizer();
+  const model = await loadGpt2("f32");
+  if (typeof model === "string") {
+    yield { name: "GPT-2 124M, f32", unit: "tokens/s", amount: 1, subjects: [], failed: model };
+    return;
+  }
+  const server = await serve(model);
   let seed = 0;
   const waits: number[] = [], memory: number[] = [];
   const clients = (count: number): Subject => ({

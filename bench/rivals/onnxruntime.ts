@@ -27,6 +27,12 @@ interface Ort {
   };
 }
 
+/** A model of a file, and the sizes of its inputs; "rate" is 16,000 samples a second. */
+interface ModelOptions {
+  readonly path: string;
+  readonly inputs: Readonly<Record<string, number[] | "rate">>;
+}
+
 async function load(rival: string, modules: string, threads: number): Promise<Ort> {
   if (rival === "onnxruntime-node") return createRequire(join(modules, "x.js"))("onnxruntime-node") as Ort;
   const folder = join(modules, "onnxruntime-web/dist/");
@@ -36,7 +42,7 @@ async function load(rival: string, modules: string, threads: number): Promise<Or
   return ort;
 }
 
-/** Task "gemm": m, n, k, threads; b is the model's. Tasks "prefill" and "decode": model, layers, prompt, tokens, threads. */
+/** Task "gemm": m, n, k, threads; b is the model's. Task "model": path, inputs (sizes by name), threads. Tasks "prefill" and "decode": model, layers, prompt, tokens, threads. */
 export const prepare: Prepare = async (rival, task, options, modules) => {
   const { threads } = options;
   const ort = await load(rival, modules, threads);
@@ -52,6 +58,17 @@ export const prepare: Prepare = async (rival, task, options, modules) => {
     const session = await open(matmulModel(m, k, n, random(k * n)));
     const a = new ort.Tensor("float32", random(m * k), [m, k]);
     return () => session.run({ a });
+  }
+  if (task === "model") {
+    const { path, inputs } = options as unknown as ModelOptions;
+    const session = await open(provider === "wasm" ? new Uint8Array(readFileSync(path)) : path);
+    const given = Object.fromEntries(
+      Object.entries(inputs).map(([name, sizes]) => {
+        if (sizes === "rate") return [name, new ort.Tensor("int64", BigInt64Array.of(16000n), [])];
+        return [name, new ort.Tensor("float32", random(sizes.reduce((a, b) => a * b, 1)), sizes)];
+      }),
+    );
+    return () => session.run(given);
   }
   const { model, layers, heads, prompt, tokens } = options;
   const session = await open(provider === "wasm" ? new Uint8Array(readFileSync(model)) : model);

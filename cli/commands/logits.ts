@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { noGrad } from "../../mod.ts";
+import { type CausalLM, LogitsError, noGrad } from "../../mod.ts";
 import { type Command, UsageError } from "../command.ts";
 import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
 import { print, printJson } from "../output.ts";
@@ -47,6 +47,7 @@ export const logits: Command = {
     }
     const result = noGrad(() => model.forward([ids]));
     const rows = (await result.toArray() as number[][][])[0];
+    await demandNumbers(model, rows);
     const last = rows[rows.length - 1];
     const loss = values.flag("loss") ? await noGrad(() => model.loss([ids])).item() : undefined;
     if (values.flag("json")) {
@@ -65,3 +66,13 @@ export const logits: Command = {
     }
   },
 };
+
+/** @throws {LogitsError} for a logit that is NaN or ∞, naming the weight behind it. */
+async function demandNumbers(model: CausalLM, rows: readonly (readonly number[])[]): Promise<void> {
+  for (const [position, row] of rows.entries()) {
+    const id = row.findIndex((x) => !(x < Infinity));
+    if (id < 0) continue;
+    const { whyIn } = await import("../../src/nn/flaw.ts"), why = await whyIn(model.namedParameters());
+    throw new LogitsError(`logits: at position ${position} the logit of id ${id} is ${row[id]}: ${why}`);
+  }
+}

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { CausalLM, type Tensor } from "../../mod.ts";
+import { CausalLM, FerrotypeError, type Tensor } from "../../mod.ts";
 import { number, oneOf, whole } from "../../src/core/kinds.ts";
+import { flawIn } from "../../src/nn/flaw.ts";
 import { type Command, UsageError } from "../command.ts";
 import { applyMask, inputNorms, layersOf, likeWeight, type PrunedLayer, rowsOf } from "../compress/layers.ts";
 import { maskOf, type Sparsity } from "../compress/masks.ts";
@@ -128,6 +129,10 @@ export const prune: Command = {
     await demandRoomFor("prune", out, values.flag("force"));
     await applyDevice(values);
     let model = await CausalLM.load(from, { dtype: "f32", onWarning: (message) => void note(message) });
+    const flaw = await flawIn(model.namedParameters());
+    if (flaw !== null) {
+      throw new FerrotypeError(`prune: ${flaw}, which is of no size; begin from weights that are finite`);
+    }
     const before = model.numParameters();
     const text = textPath === undefined ? null : await readMaterial("prune", values, textPath, model, from);
     const lossBefore = text && await heldLoss(model, text);

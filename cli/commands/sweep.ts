@@ -17,7 +17,16 @@ import {
   stopStatus,
 } from "../../src/platform/platform.ts";
 import { findLauncher } from "../../src/platform/mpi_launcher.ts";
-import { anyPoint, choose, rungSteps, searchers, type Space, type Value } from "../../src/search/mod.ts";
+import {
+  allPoints,
+  anyPoint,
+  choose,
+  rungSteps,
+  searchers,
+  sizeOfSpace,
+  type Space,
+  type Value,
+} from "../../src/search/mod.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { deviceIdle, deviceOptions } from "../model.ts";
 import { counted, LiveLine, note, print, printJson } from "../output.ts";
@@ -173,6 +182,9 @@ const endings: Readonly<Record<Ending, string>> = {
   stopped: "stopped, --resume goes on; ",
 };
 
+/** Of so many points it is looked at what counts in them, and of smaller spaces at all. */
+const mostJudged = 256;
+
 /** Searches, as a worker of `queue` where there is one, or tells what was found. */
 async function search(
   values: Values,
@@ -241,7 +253,10 @@ async function search(
     maxMemory: memoryOf(jobs, values.number("max-memory")),
   };
   const random = new Generator(values.number("search-seed") ?? 0);
-  demandEffect({ ...ground, fixed: all }, Array.from({ length: 64 }, () => anyPoint(space, random)));
+  const some = sizeOfSpace(space) <= mostJudged
+    ? [...allPoints(space)]
+    : Array.from({ length: mostJudged }, () => anyPoint(space, random));
+  demandEffect({ ...ground, fixed: all }, space, some);
   const settings: SweepSettings = {
     text: path.split(/[/\\]/).at(-1)!,
     text_sha256: sha256,

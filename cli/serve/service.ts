@@ -9,10 +9,12 @@ import {
   type CausalCache,
   type CausalLM,
   type ChatTemplate,
+  DeviceError,
   encodeChat,
   FerrotypeError,
   FormatError,
   type GenerationResult,
+  LogitsError,
   type Pooling,
   type ResolvedOptions,
   textOfTokens,
@@ -562,6 +564,10 @@ function seedFor(seed: number | undefined, k: number): number | undefined {
 /** Any error as an answer. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof FerrotypeError) return new Problem(400, error.message);
+  if (error instanceof FerrotypeError) {
+    // Not the request's: a model of numbers that are none, a device without memory.
+    const isOurs = error instanceof LogitsError || error instanceof DeviceError;
+    return new Problem(isOurs ? 500 : 400, error.message);
+  }
   return new Problem(500, `the server failed: ${error instanceof Error ? error.message : String(error)}`);
 }

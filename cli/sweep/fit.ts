@@ -7,7 +7,7 @@ import { FerrotypeError } from "../../mod.ts";
 import { idleOf } from "../../src/core/options.ts";
 import { totalMemory } from "../../src/platform/platform.ts";
 import { countParameters } from "../../src/runtime/model_sizes.ts";
-import type { Point, Value } from "../../src/search/mod.ts";
+import type { Point, Space, Value } from "../../src/search/mod.ts";
 import { type Given, UsageError, Values } from "../command.ts";
 import { train } from "../commands/train.ts";
 import { counted, formatBytes } from "../output.ts";
@@ -71,12 +71,16 @@ function withoutIdle(ground: Ground, point: Point): { flags: Flags; idle: Map<st
   return { flags, idle };
 }
 
-/** @throws {UsageError} for an option of all trials that has an effect in none of `points`. */
-export function demandEffect(ground: Ground, points: readonly Point[]): void {
-  for (const name of Object.keys(ground.fixed)) {
-    const reasons = points.map((point) => withoutIdle(ground, point).idle.get(name));
-    if (points.length === 0 || !reasons.every((why) => why !== undefined)) continue;
-    throw new UsageError(`sweep: --${name} has no effect because ${reasons[0]}; leave it out`);
+/** @throws {UsageError} for an option of all trials, or one that is searched, that has an effect in none of `points`. */
+export function demandEffect(ground: Ground, space: Space, points: readonly Point[]): void {
+  if (points.length === 0) return;
+  const idle = points.map((point) => withoutIdle(ground, point).idle);
+  for (const name of [...Object.keys(ground.fixed), ...Object.keys(space)]) {
+    // A flag that is off is not there, so it is the points where it is on that tell.
+    const reasons = points.flatMap((point, i) => point[name] === false ? [] : [idle[i].get(name)]);
+    if (reasons.length === 0 || reasons.some((why) => why === undefined)) continue;
+    const what = name in space ? `--search ${name}` : `--${name}`;
+    throw new UsageError(`sweep: ${what} has no effect because ${reasons[0]}; leave it out`);
   }
 }
 

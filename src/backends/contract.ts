@@ -293,6 +293,22 @@ export interface Kernels {
    * [rows]. Matrices that no row chooses are not read.
    */
   matmulExperts?(x: View, w: View, index: View, out: View): void;
+  /**
+   * Convolution over one or two axes (cross-correlation): x [batch, channels, …] with weight [filters, channels / groups, …], both
+   * contiguous and without empty axes, a filter of at most 2^17 weights. The first window begins `before` elements before the
+   * input (a number an axis, as `stride` and `dilation` have them; negative: inside of it), and there are as many as `out`
+   * [batch, filters, …], of any strides, has places; beyond the input is 0. An epilogue is applied to the stored results.
+   */
+  conv?(
+    x: View,
+    weight: View,
+    stride: readonly number[],
+    dilation: readonly number[],
+    before: readonly number[],
+    groups: number,
+    out: View,
+    epilogue?: Epilogue,
+  ): void;
   /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
   quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */

@@ -191,6 +191,12 @@ const list: readonly Operation[] = [
     () => [null],
   ),
   row(
+    "conv",
+    true,
+    "reads x:f32, reads weight:f32, word stride, word dilation, word before, word groups, writes out, epilogue epilogue",
+    () => [null],
+  ),
+  row(
     "matmulRows",
     true,
     "word program, reads* inputs:f32|f16|bf16, number* scalars, reads* indices:i32, writes* outputs:f32, reads b, writes out, epilogue epilogue",

@@ -99,6 +99,16 @@ export class CaptureError extends FerrotypeError {
 }
 
 /**
+ * Logits that are no numbers, as a model gave them: NaN or infinite. The message names the weight, or the operation, behind it.
+ *
+ * @category Errors
+ */
+export class LogitsError extends FerrotypeError {
+  /** The class, for people who read a log. */
+  override name = "LogitsError";
+}
+
+/**
  * Throws {@link CancelledError} when `signal` was aborted; `what` names the work in the message.
  *
  * @throws {CancelledError} when the signal was aborted.

@@ -13,13 +13,13 @@ import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { sameShape } from "../core/shape.ts";
 import { counted, show } from "../core/show.ts";
-import { concat, empty, mul, slice, type Tensor } from "../ops/mod.ts";
-import { copyInto, demandTensor, noGrad, tidy } from "../tensor/mod.ts";
+import { concat, empty, mul, slice, type Tensor, tensor, where } from "../ops/mod.ts";
+import { copyInto, demandTensor, noGrad, readNow, tidy } from "../tensor/mod.ts";
 import { DataParallel, type ParallelOptions } from "./data_parallel.ts";
 import { isOnAllRanks, onAllRanks } from "../core/on_all_ranks.ts";
 import { offsetOf, onCpu, wireType } from "./memory.ts";
 import type { Family } from "../models/family.ts";
-import type { Join, Messenger, WireReduction } from "./messenger.ts";
+import type { Job, Join, Messenger, WireReduction, WireType } from "./messenger.ts";
 import { partOf } from "./pipeline.ts";
 import { gatherTexts } from "./texts.ts";
 
@@ -38,7 +38,7 @@ export type ReduceOp = "sum" | "avg" | "product" | "max" | "min";
 export interface InitOptions {
   /**
    * Seconds that others are waited for before one that does not come counts as hung and the job is ended. Who was longer at
-   * work itself waits as long as that. Default 7.
+   * work itself waits as long as that. For all to come to `init` itself, 60 s are waited at least. Default 7.
    */
   timeout?: number;
 }
@@ -178,12 +178,19 @@ export class Distributed {
     demandTensor("distributed.allReduce", t, "t");
     const mean = op === "avg", reduction: WireReduction = mean ? "sum" : op;
     demandMean("allReduce", t, mean);
-    const { messenger } = this;
-    if (messenger === null || t.size === 0) return t;
-    const work = await onCpu(t, reduced("allReduce", t)), type = wireType("allReduce", work);
-    messenger.wait(
-      messenger.post({ operation: "allReduce", type, reduction, from: offsetOf(work), count: t.size }),
-    );
+    const { messenger } = this, dtype = reduced("allReduce", t);
+    if (messenger === null) return t;
+    const work = await onCpu(t, dtype), job = { ...whatOf("allReduce", work), reduction } as const;
+    const nans = anywhereNan(messenger, work, op);
+    const reduce = (one: Tensor, what: typeof job): void =>
+      messenger.wait(
+        messenger.post({ operation: "allReduce", ...what, from: offsetOf(one), count: one.size }),
+      );
+    reduce(work, job);
+    if (nans) {
+      reduce(nans, { ...whatOf("allReduce", nans), reduction: "max" });
+      withNans(work, nans);
+    }
     await settle(work, t, mean ? 1 / messenger.size : 1);
     return t;
   }
@@ -201,10 +208,11 @@ export class Distributed {
     if (src >= size) {
       throw new OptionError(`distributed.broadcast: src is ${src}, expected a rank below ${size}`);
     }
-    if (messenger === null || t.size === 0) return t;
-    const work = await onCpu(t), type = wireType("broadcast", work);
+    const what = whatOf("broadcast", t);
+    if (messenger === null) return t;
+    const work = await onCpu(t);
     messenger.wait(
-      messenger.post({ operation: "broadcast", type, peer: src, from: offsetOf(work), count: t.size }),
+      messenger.post({ operation: "broadcast", ...what, peer: src, from: offsetOf(work), count: t.size }),
     );
     await settle(work, t, 1);
     return t;
@@ -217,14 +225,14 @@ export class Distributed {
    */
   async allGather(t: Tensor): Promise<Tensor[]> {
     demandTensor("distributed.allGather", t, "t");
-    const { messenger, size } = this, type = wireType("allGather", t);
-    if (messenger === null || t.size === 0) return Array.from({ length: size }, () => t.detach().clone());
+    const { messenger, size } = this, what = whatOf("allGather", t);
+    if (messenger === null) return [t.detach().clone()];
     const work = await onCpu(t);
     using all = empty([size, ...t.shape], { dtype: t.dtype, device: "cpu" });
     messenger.wait(
       messenger.post({
         operation: "allGather",
-        type,
+        ...what,
         from: offsetOf(work),
         to: offsetOf(all),
         count: t.size,
@@ -252,11 +260,13 @@ export class Distributed {
       demandTensor("distributed.reduceScatter", t, isList ? "a tensor of the list" : "input");
     }
     const [first] = list;
-    if (isList && (list.length !== size || list.some((t) => !sameShape(t.shape, first.shape)))) {
+    const other = list.find((t) => t.dtype !== first.dtype || !sameShape(t.shape, first.shape));
+    if (isList && (list.length !== size || other)) {
+      const them = other
+        ? `${first.dtype} ${show(first.shape)} and ${other.dtype} ${show(other.shape)}`
+        : counted(list.length, "tensor");
       throw new OptionError(
-        `distributed.reduceScatter: the list has ${
-          counted(list.length, "tensor")
-        }, expected ${size} of one shape`,
+        `distributed.reduceScatter: the list has ${them}, expected ${size} of one dtype and shape`,
       );
     }
     if (!isList && (first.shape.length === 0 || first.shape[0] % size !== 0)) {
@@ -272,15 +282,21 @@ export class Distributed {
     if (messenger === null) return first.detach().clone();
     const whole = isList ? noGrad(() => concat(list.map((t) => t.reshape([1, ...t.shape])), 0)) : first;
     const work = await onCpu(whole, dtype), out = empty(shape, { dtype, device: "cpu" });
-    if (out.size > 0) {
+    const nans = anywhereNan(messenger, work, op);
+    const reduce = (from: Tensor, to: Tensor, reduction: WireReduction): void =>
       messenger.wait(messenger.post({
         operation: "reduceScatter",
-        type: wireType("reduceScatter", work),
-        reduction: mean ? "sum" : op,
-        from: offsetOf(work),
-        to: offsetOf(out),
-        count: out.size,
+        ...whatOf("reduceScatter", from),
+        reduction,
+        from: offsetOf(from),
+        to: offsetOf(to),
+        count: to.size,
       }));
+    reduce(work, out, mean ? "sum" : op);
+    if (nans) {
+      using own = empty(shape, { dtype: "u8", device: "cpu" });
+      reduce(nans, own, "max");
+      withNans(out, own);
     }
     if (work !== whole) work.dispose();
     if (isList) whole.dispose();
@@ -301,7 +317,8 @@ export class Distributed {
 
   /** Takes leave of the others, when all have come so far; a program does so before it ends. Twice is once. */
   destroy(): Promise<void> {
-    if (this.#state === "ready") this.#messenger?.finalize();
+    if (this.#state !== "ready") return Promise.resolve();
+    this.#messenger?.finalize();
     // Who was alone may begin again; MPI begins once a process.
     this.#state = this.#messenger === null ? "before" : "over";
     this.#messenger = null;
@@ -406,6 +423,51 @@ function reduced(what: string, t: Tensor): Tensor["dtype"] {
     throw new OptionError(`distributed.${what}: bool is no number; convert it with .to({ dtype: "u8" })`);
   }
   return type === "u16" ? "f32" : t.dtype;
+}
+
+/** How a tensor is told of to other ranks. */
+function whatOf(
+  what: string,
+  t: Tensor,
+): { type: WireType; dtype: NonNullable<Job["dtype"]>; shape: readonly number[] } {
+  return { type: wireType(what, t), dtype: t.dtype as NonNullable<Job["dtype"]>, shape: t.shape };
+}
+
+/**
+ * Where `work` is no number, as u8, if it is none on any rank and the largest or smallest is asked for; else null. MPI leaves open
+ * what is the largest of a number and NaN, and gives each rank another answer.
+ */
+function anywhereNan(messenger: Messenger, work: Tensor, op: ReduceOp): Tensor | null {
+  if ((op !== "max" && op !== "min") || work.dtype !== "f32") return null;
+  const values = readNow(work) as Float32Array, has = values.some(Number.isNaN);
+  // For the smallest, 0 is what is looked for.
+  const isMax = op === "max";
+  using any = tensor([isMax === has ? 1 : 0], { dtype: "u8", device: "cpu" });
+  // To others it is told of as what was called.
+  const { dtype, shape } = whatOf("a reduction", work);
+  messenger.wait(
+    messenger.post({
+      operation: "allReduce",
+      type: "u8",
+      reduction: op,
+      from: offsetOf(any),
+      count: 1,
+      dtype,
+      shape,
+    }),
+  );
+  if ((readNow(any) as Uint8Array)[0] !== (isMax ? 1 : 0)) return null;
+  return tensor(Uint8Array.from(values, (value) => Number.isNaN(value) ? 1 : 0), {
+    shape: work.shape,
+    dtype: "u8",
+    device: "cpu",
+  });
+}
+
+/** Writes NaN into `work` where `nans` is 1, and gives up `nans`. */
+function withNans(work: Tensor, nans: Tensor): void {
+  noGrad(() => tidy(() => copyInto(where(nans.to({ dtype: "bool" }), NaN, work.detach()), work)));
+  nans.dispose();
 }
 
 /** Writes what came into `t`, `times` as much. */

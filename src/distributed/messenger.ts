@@ -16,7 +16,7 @@ export type WireReduction = "sum" | "product" | "max" | "min";
 export interface Job {
   /**
    * What is done. `exactAllReduce` sums f32 pairwise, neighbours first, `bf16AllReduce` in the same order with 16 bits a number
-   * on the wire.
+   * on the wire. `forward` sends nothing: ranks are asked whether they go through a model with the same.
    */
   readonly operation:
     | "allReduce"
@@ -28,7 +28,8 @@ export interface Job {
     | "reduceScatter"
     | "barrier"
     | "send"
-    | "receive";
+    | "receive"
+    | "forward";
   /** What is sent. */
   readonly type?: WireType;
   /** How it is reduced. */
@@ -41,6 +42,15 @@ export interface Job {
   readonly to?: number;
   /** Elements; of each rank where every rank has its own. */
   readonly count?: number;
+  /** What is sent is of, where that is more than its type says. */
+  readonly dtype?: WireType | "f16" | "bf16" | "bool";
+  /** Its shape, where all ranks are asked for it. */
+  readonly shape?: readonly number[];
+  /**
+   * Whether ranks are asked if they all do the same, where they do not talk in pairs; what follows from what was asked need not be.
+   * Default true.
+   */
+  readonly isAsked?: boolean;
 }
 
 /** A process among others. */

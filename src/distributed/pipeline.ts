@@ -16,7 +16,7 @@ import type { Family } from "../models/family.ts";
 import type { Ids } from "../models/network.ts";
 import type { ForwardOptions, Stage } from "../models/stage.ts";
 import { concat, contiguous, empty, slice, type Tensor } from "../ops/mod.ts";
-import { keep, noGrad, tidy } from "../tensor/mod.ts";
+import { keep, noGrad, readNow, tidy } from "../tensor/mod.ts";
 import { offsetOf } from "./memory.ts";
 import type { Messenger } from "./messenger.ts";
 import { onAllRanks } from "../core/on_all_ranks.ts";
@@ -163,6 +163,7 @@ class PipelineStage implements Stage {
 
   forward(ids: Ids, options: ForwardOptions, own: (ids: Ids, options: ForwardOptions) => Tensor): Tensor {
     const { cache } = options, [rows, time] = shapeOf(ids);
+    this.#agree(ids);
     if (Array.isArray(cache) && time > 1) {
       // Each text by itself, as a whole model does it.
       const each = (cache as NonNullable<typeof cache>[]).map((cache, i) =>
@@ -181,6 +182,7 @@ class PipelineStage implements Stage {
 
   hidden(ids: Ids, own: () => Tensor): Tensor {
     const [rows, time] = shapeOf(ids);
+    this.#agree(ids);
     return this.#pass([rows, time], own, [rows, time, this.#width]);
   }
 
@@ -189,6 +191,17 @@ class PipelineStage implements Stage {
     return noGrad(() =>
       tidy(() => this.#ofLast(() => own(hidden), [...hidden.shape.slice(0, -1), this.#vocabSize]))
     );
+  }
+
+  /** Asks whether all ranks are given the same ids. */
+  #agree(ids: Ids): void {
+    let hash = 0;
+    const list = Array.isArray(ids) ? ids.flat() : ids instanceof Int32Array ? ids : readNow(ids as Tensor);
+    for (const id of list as ArrayLike<number> & Iterable<number | bigint>) {
+      hash = Math.imul(hash, 31) + Number(id) | 0;
+    }
+    const messenger = this.#messenger;
+    messenger.wait(messenger.post({ operation: "forward", count: hash, shape: shapeOf(ids) }));
   }
 
   /** From rank to rank; what the last gives, of this shape, goes to all. */
@@ -235,7 +248,8 @@ class PipelineStage implements Stage {
 
   #run(operation: "send" | "receive" | "broadcast", t: Tensor, peer: number, count: number): void {
     const from = offsetOf(t), to = operation === "receive" ? { to: from } : {};
-    this.#messenger.wait(this.#messenger.post({ operation, type: "f32", peer, from, ...to, count }));
+    const job = { operation, type: "f32", peer, from, ...to, count, isAsked: false } as const;
+    this.#messenger.wait(this.#messenger.post(job));
   }
 }
 

@@ -200,9 +200,9 @@ export class Reducer {
     });
     if (elements === 0) return;
     const offset = offsetOf(work), all = owner === null || this.#mode !== "allReduce";
-    const job: Job = all
-      ? { operation: this.#mode, type: "f32", from: offset, count: elements }
-      : { operation: "reduce", type: "f32", peer: owner, from: offset, count: elements };
+    // The first bucket of a step asks for all of them.
+    const what = { type: "f32", from: offset, count: elements, isAsked: which === 0 } as const;
+    const job: Job = all ? { operation: this.#mode, ...what } : { operation: "reduce", peer: owner, ...what };
     this.#sent.push({ bucket, job: this.#messenger.post(job), work, offset, done: false });
   }
 

@@ -75,6 +75,7 @@ export class Divided {
             peer: this.owners[i],
             from: offsetOf(work),
             count: p.size,
+            isAsked: jobs.length === 0,
           }),
         );
       })

@@ -12,6 +12,7 @@ import { byteSize, type DType, isQuantized, quantBlock } from "../core/dtype.ts"
 import { FerrotypeError, ShapeError } from "../core/errors.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
 import { counted } from "../core/show.ts";
+import { demandScales } from "./block_scales.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
 import { type DiskDType, type FileDType, tensorBytes } from "./disk_dtype.ts";
 import type { Header } from "./header.ts";
@@ -134,13 +135,19 @@ export class TensorView {
    * The values as `dtype`, into the front of `into` or a new array that begins its own buffer.
    *
    * @throws {DTypeError} when the file's dtype cannot be converted to `dtype`.
+   * @throws {FormatError} for blocks whose scale is NaN or infinite.
    * @throws {ShapeError} for an array `into` of another length than the tensor takes.
    * @throws {FerrotypeError} for a file that is closed or cannot be read.
    * @throws {OptionError} for an `into` that is no Uint8Array.
    */
   async read(dtype: DType, into?: Uint8Array): Promise<Uint8Array> {
-    if (dtype === this.dtype) return await this.bytes(into);
-    const count = sizeOf(this.shape), what = `tensor ${quote(this.name)} of ${this.info.file}`;
+    const what = `tensor ${quote(this.name)} of ${this.info.file}`;
+    if (dtype === this.dtype) {
+      const own = await this.bytes(into), skipped = this.#begin - this.info.begin;
+      demandScales(dtype, own.subarray(0, this.byteLength), what, skipped / byteSize(dtype, 1));
+      return own;
+    }
+    const count = sizeOf(this.shape);
     checkConversion(this.dtype, dtype, this.shape, what);
     const length = byteSize(dtype, count);
     this.#checkRoom(into, length);

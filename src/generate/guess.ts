@@ -3,14 +3,17 @@
  *
  * @module
  */
-import { argmax, reshape } from "../ops/mod.ts";
+import { reshape } from "../ops/mod.ts";
+import { likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { type AssistantModel, type LanguageModelCache, rewind } from "./model.ts";
+import { notNumbers } from "./no_choice.ts";
 import type { ResolvedOptions } from "./options.ts";
 
-/** Gives at most `most` guesses of what follows `text`. */
+/** Who guesses. */
 export interface Guesser {
-  guess(text: readonly number[], most: number): Promise<number[]>;
+  /** At most `most` guesses of what follows `text`, whose next token is number `made` of the new ones, from 0. */
+  guess(text: readonly number[], most: number, made: number): Promise<number[]>;
   /** Gives memory back. */
   dispose(): void;
 }
@@ -58,7 +61,7 @@ class Assistant implements Guesser {
     this.#count = count;
   }
 
-  async guess(text: readonly number[], most: number): Promise<number[]> {
+  async guess(text: readonly number[], most: number, made: number): Promise<number[]> {
     const model = this.#model,
       room = model.contextLength - text.length,
       count = Math.min(most, this.#count, room);
@@ -72,10 +75,11 @@ class Assistant implements Guesser {
     while (guesses.length < count) {
       const feed = [cache.ids.slice(cache.length)];
       const best = noGrad(() =>
-        tidy(() => argmax(reshape(model.forward(feed, { cache: cache as never, lastOnly: true }), [-1])))
+        tidy(() => likeliest(reshape(model.forward(feed, { cache: cache as never, lastOnly: true }), [-1])))
       );
       const id = await best.item();
       best.dispose();
+      if (id < 0) throw notNumbers(made + guesses.length, "the assistant model");
       guesses.push(id);
       cache.ids.push(id);
     }

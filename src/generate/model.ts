@@ -90,4 +90,6 @@ export interface AssistantModel {
   createCache(batch?: number, capacity?: number): LanguageModelCache;
   /** Logits [1, 1, vocab] of the last position; the cache is one of its own. */
   forward(ids: readonly (readonly number[])[], options: { cache: never; lastOnly: true }): Tensor;
+  /** Its weights by name: errors about logits say which one is no number. */
+  namedParameters?(): readonly (readonly [string, Tensor])[];
 }

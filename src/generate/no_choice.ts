@@ -4,12 +4,9 @@
  *
  * @module
  */
-import { FerrotypeError } from "../core/errors.ts";
-import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { FerrotypeError, LogitsError } from "../core/errors.ts";
+import type { AssistantModel } from "./model.ts";
 import type { LogitsProcessor } from "./options.ts";
-
-/** Logits that are no numbers, as a model gave them; {@link explained} says why. */
-export class LogitsError extends FerrotypeError {}
 
 /** "new token 3", counted from 1. */
 function place(token: number): string {
@@ -29,9 +26,9 @@ export function demandNumbers(logits: Float32Array, token: number): void {
   if (!any) throw new LogitsError(`generate: at ${place(token)} all of the model's logits are -Infinity`);
 }
 
-/** The same, where only the choice was read: the largest logit is NaN, or infinite. */
-export function notNumbers(token: number): LogitsError {
-  return new LogitsError(`generate: at ${place(token)} the model's largest logit is NaN or infinite`);
+/** The same, where only the choice was read: the largest logit of `who` is NaN, or infinite. */
+export function notNumbers(token: number, who = "the model"): LogitsError {
+  return new LogitsError(`generate: at ${place(token)} ${who}'s largest logit is NaN or infinite`);
 }
 
 const names = new WeakMap<LogitsProcessor, string>();
@@ -107,9 +104,9 @@ export function excluded(
 }
 
 /** `error`, and when it is about logits, what of the model is behind it. */
-export async function explained<C extends LanguageModelCache>(
+export async function explained(
   error: unknown,
-  model: LanguageModel<C>,
+  model: AssistantModel,
   text: readonly number[],
 ): Promise<unknown> {
   return error instanceof LogitsError ? (await import("./reason.ts")).withReason(error, model, text) : error;

@@ -62,6 +62,8 @@ export interface GenerationResult {
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+ * @throws {FerrotypeError} when every token is excluded.
  * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
@@ -154,6 +156,8 @@ export async function* textOfTokens(
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+ * @throws {FerrotypeError} when every token is excluded.
  * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
@@ -181,6 +185,8 @@ export async function* generateText<C extends LanguageModelCache>(
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+ * @throws {FerrotypeError} when every token is excluded.
  * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
@@ -221,6 +227,8 @@ export async function runToEnd(
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+ * @throws {FerrotypeError} when every token is excluded.
  * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */

@@ -12,7 +12,7 @@
  */
 import { demandNoMore } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
-import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
+import { LogitsError, OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
 import { readyToHold } from "../ops/blocks.ts";
 import { reshape, type Tensor } from "../ops/mod.ts";
@@ -20,8 +20,8 @@ import { likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { Ahead } from "./ahead.ts";
 import type { Guidance } from "./guidance.ts";
-import { type LanguageModel, type LanguageModelCache, rewind } from "./model.ts";
-import { explained, LogitsError } from "./no_choice.ts";
+import { type AssistantModel, type LanguageModel, type LanguageModelCache, rewind } from "./model.ts";
+import { explained } from "./no_choice.ts";
 import { demandGeneration, forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 
@@ -72,6 +72,8 @@ export function checkPrompt(prompt: readonly number[], options: ResolvedOptions,
  *
  * @throws {OptionError} for options that `resolveOptions` did not make.
  * @throws {CancelledError} when the signal says so.
+ * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+ * @throws {FerrotypeError} when every token is excluded.
  * @throws {ShapeError} for ids that are none of the vocabulary, and a prompt of more than the model has positions.
  * @category Generation
  */
@@ -97,6 +99,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   const guesses = options.assistantModel || options.promptLookupNumTokens !== null;
   const guesser = guesses ? (await import("./guess.ts")).guesserOf(options) : null;
   let guidance: Guidance<C> | null = null, ahead: Ahead<C> | null = null, isSound = true;
+  let answering: AssistantModel = model;
   const store = options.cachePrompt ? model.prefixes : null, dtype = options.cacheDType;
   const capacity = Math.max(1, Math.min(limit, prompt.length + maxNewTokens));
   const cache = given ?? store?.take(model, prompt, capacity, dtype) ??
@@ -116,10 +119,13 @@ export async function* generateTokens<C extends LanguageModelCache>(
       makeRoom(cache, sequence, limit, prompt.length, options.contextOverflow);
       if (guesser) {
         const room = Math.min(limit - cache.ids.length, sequence.left - 1);
-        const guesses = await guesser.guess(sequence.text, room);
-        const steps = await confirm(model, cache, sequence, guesses);
+        answering = options.assistantModel ?? model;
+        const guesses = await guesser.guess(sequence.text, room, sequence.made);
+        answering = model;
+        const { steps, failure } = await confirm(model, cache, sequence, guesses);
         const milliseconds = (performance.now() - started) / steps.length;
         for (const step of steps) yield { ...step, milliseconds };
+        if (failure) throw failure.error;
         continue;
       }
       let id: number, details: TokenDetails | undefined;
@@ -148,7 +154,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   } catch (error) {
     // What is computed of numbers that are none is not kept for others.
     isSound = !(error instanceof LogitsError);
-    throw await explained(error, model, cache.ids);
+    throw await explained(error, answering, cache.ids);
   } finally {
     guesser?.dispose();
     guidance?.dispose();
@@ -160,13 +166,16 @@ export async function* generateTokens<C extends LanguageModelCache>(
   }
 }
 
-/** One pass over what waits in the cache and guesses behind it: all guesses that hold, and one token more. */
+/**
+ * One pass over what waits in the cache and guesses behind it: all guesses that hold, and one token more. Where none can be
+ * chosen behind tokens that were, that is told beside them: their text may end before it.
+ */
 async function confirm<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   cache: C,
   sequence: Sequence,
   guesses: readonly number[],
-): Promise<Omit<TokenStep, "milliseconds">[]> {
+): Promise<{ steps: Omit<TokenStep, "milliseconds">[]; failure: { error: unknown } | null }> {
   const before = cache.ids.length, feed = [...cache.ids.slice(cache.length), ...guesses];
   const data = await readLogits(
     noGrad(() => model.forward([feed], { cache, lastOnly: guesses.length === 0 })),
@@ -174,20 +183,27 @@ async function confirm<C extends LanguageModelCache>(
   const rows = guesses.length === 0 ? 1 : feed.length,
     width = data.length / rows,
     steps: Omit<TokenStep, "milliseconds">[] = [];
+  let failure: { error: unknown } | null = null;
   for (let i = 0; i <= guesses.length && sequence.finishReason === null; i++) {
     const at = rows - 1 - guesses.length + i, logits = data.slice(at * width, (at + 1) * width);
-    const { id, details } = i < guesses.length
-      ? sequence.verify(logits, guesses[i])
-      : sequence.choose(logits);
-    steps.push({ id, ...(details ? { details } : {}) });
-    sequence.push(id, details);
-    if (id !== guesses[i]) break;
+    try {
+      const { id, details } = i < guesses.length
+        ? sequence.verify(logits, guesses[i])
+        : sequence.choose(logits);
+      steps.push({ id, ...(details ? { details } : {}) });
+      sequence.push(id, details);
+      if (id !== guesses[i]) break;
+    } catch (error) {
+      if (i === 0) throw error;
+      failure = { error };
+      break;
+    }
   }
   // Of the guesses the cache keeps those that held; the last token waits, as ever.
   const made = steps.map(({ id }) => id);
   rewind(cache, Math.min(cache.length, before + made.length - 1));
   cache.ids.splice(before, Infinity, ...made);
-  return steps;
+  return { steps, failure };
 }
 
 /** The best text of a beam search; its tokens come all at once, at the end. */

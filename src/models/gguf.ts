@@ -11,6 +11,7 @@ import { show } from "../core/show.ts";
 import { FormatError } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
 import type { GgufValue } from "../files/gguf/mod.ts";
+import { yarnAttention } from "../nn/yarn.ts";
 import { mostLayers } from "./decoder/fields.ts";
 import type { Qwen3NextConfig } from "./qwen3_next/config.ts";
 import { deltaJson, deltaWeight } from "./qwen3_next/gguf.ts";
@@ -231,22 +232,34 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
   if (family === "gemma2" || family === "gemma3_text") {
     // llama.cpp scales queries by the width of a head, whatever the original says; files written here say it.
     const scale = note("attention.scale");
+    // A null says what a missing field would not: that there is none.
+    for (const name of ["sliding_window", "attn_logit_softcapping", "final_logit_softcapping"] as const) {
+      if (json[name] === undefined && family === "gemma2") json[name] = null;
+    }
     json.query_pre_attn_scalar = typeof scale === "number" && scale > 0 ? scale ** -2 : json.head_dim;
     delete json.attention_multiplier;
   }
-  const scaling = note("rope.scaling.type"), original = note("rope.scaling.original_context_length");
+  const factor = note("rope.scaling.factor") ?? note("rope.scale_linear");
+  // A factor of no kind is that of all positions.
+  const scaling = note("rope.scaling.type") ?? (Number(factor ?? 0) > 0 ? "linear" : undefined);
+  const original = note("rope.scaling.original_context_length");
   if (scaling === "linear" || scaling === "yarn") {
     json.rope_scaling = {
       rope_type: scaling,
-      factor: note("rope.scaling.factor"),
+      factor,
       original_max_position_embeddings: original,
-      attention_factor: note("rope.scaling.yarn_attn_factor") ?? note("rope.scaling.attn_factor"),
+      attention_factor: note("rope.scaling.yarn_attn_factor") ??
+        relative(note("rope.scaling.attn_factor"), factor),
       beta_fast: note("rope.scaling.yarn_beta_fast"),
       beta_slow: note("rope.scaling.yarn_beta_slow"),
     };
   } else if (original !== undefined) json.original_max_position_embeddings = original;
   return known(json);
 }
+
+/** What YaRN multiplies by where llama.cpp multiplies by `attention` besides. */
+const relative = (attention: unknown, factor: unknown): unknown =>
+  typeof attention === "number" && typeof factor === "number" ? attention * yarnAttention(factor) : attention;
 
 /** What Mixtral's configuration does not say. */
 const mixtralLeaves = ["moe_intermediate_size", "shared_expert_intermediate_size", "norm_topk_prob"];

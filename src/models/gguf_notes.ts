@@ -11,6 +11,7 @@ import { FormatError } from "../core/errors.ts";
 import { counted } from "../core/show.ts";
 import type { GgufNotes, TypedNote } from "../files/gguf/mod.ts";
 import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
+import { yarnAttention } from "../nn/yarn.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
 import { expertArchitectures, ggufArchitecture } from "./gguf.ts";
 import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
@@ -102,7 +103,10 @@ function putScaling(to: Notes, rotary: RotaryOptions): void {
       to.set("rope.scaling.original_context_length", scaling.originalMaxPositionEmbeddings);
       const attention = attentionFactor ??
         (mscale && mscaleAllDim ? rotaryFrequencies(rotary, 1).factor : null);
-      if (attention !== null) to.set("rope.scaling.yarn_attn_factor", f32(attention));
+      // llama.cpp's stands beside what follows from the factor of lengths.
+      if (attention !== null) {
+        to.set("rope.scaling.attn_factor", f32(attention / yarnAttention(scaling.factor)));
+      }
       if (betaFast !== undefined) to.set("rope.scaling.yarn_beta_fast", f32(betaFast));
       if (betaSlow !== undefined) to.set("rope.scaling.yarn_beta_slow", f32(betaSlow));
       if (truncate === false) {
@@ -145,7 +149,15 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
   const isUsual = windows.every((w, i) => (w !== null) === ((i + 1) % step !== 0));
   if (!isUsual) to.set("attention.sliding_window_pattern", windows.map((w) => w !== null));
   const near = layers.find((layer) => layer.window !== null)?.rotary;
-  if (near && architecture === "gemma3") to.set("rope.freq_base_swa", f32(near.theta));
+  if (!near || architecture !== "gemma3") return;
+  if ((near.scaling?.ropeType ?? "default") !== "default") {
+    throw new FormatError(
+      `a GGUF of ${architecture} does not say that angles of layers with a window are stretched (${
+        near.scaling!.ropeType
+      }); keep it as safetensors`,
+    );
+  }
+  to.set("rope.freq_base_swa", f32(near.theta));
 }
 
 /**
@@ -280,6 +292,9 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
   to.set("rope.dimension_count", rotary.width);
   putScaling(to, rotary);
   putWindows(to, config);
+  if (family === "gemma2" && (config.attentionSoftcap === null || config.logitSoftcap === null)) {
+    to.warnings.push("llama.cpp gives a Gemma 2 soft caps of 50 and 30 where a GGUF says none");
+  }
   if (config.attentionSoftcap !== null) to.set("attn_logit_softcapping", f32(config.attentionSoftcap));
   if (config.logitSoftcap !== null) to.set("final_logit_softcapping", f32(config.logitSoftcap));
   if (family === "granite") {

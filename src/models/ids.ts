@@ -44,7 +44,7 @@ export function checkIds(title: string, vocabSize: number, ids: Iterable<number>
   for (const id of ids) {
     if (isDynamic(id)) {
       // In a compiled function each run has ids of its own.
-      activeCapture()?.effect({}, () => {}, () => checkIds(title, vocabSize, [Number(id)], least));
+      activeCapture()?.eachRun(() => checkIds(title, vocabSize, [Number(id)], least));
       continue;
     }
     if (!Number.isInteger(id) || id < least || id >= vocabSize) {

@@ -40,3 +40,12 @@ export async function flawIn(weights: Iterable<readonly [string, Tensor]>): Prom
   }
   return null;
 }
+
+/** What is said where all weights are finite, and what comes of them is not. */
+export const grewTooLarge =
+  "its weights are finite, so numbers on the way grew too large; load it in f32 or bf16";
+
+/** Why what a model makes of its weights is no number. */
+export async function whyIn(weights: Iterable<readonly [string, Tensor]>): Promise<string> {
+  return await flawIn(weights) ?? grewTooLarge;
+}

@@ -13,7 +13,7 @@ import { checkOptions } from "../core/options.ts";
 import { counted } from "../core/show.ts";
 import { appendAt } from "../ops/appended.ts";
 import { add, arange, copyInto, empty, full, slice, type Tensor, zeros } from "../ops/mod.ts";
-import { activeCapture, keep, perRun, tidy, wantsGradient } from "../tensor/mod.ts";
+import { activeCapture, type HostState, keep, perRun, tidy, wantsGradient } from "../tensor/mod.ts";
 import type { LayerOptions } from "./layers.ts";
 import { demandSizes, layerOptions } from "./options.ts";
 
@@ -64,9 +64,12 @@ export class KVCache {
   }
 
   set length(length: number) {
-    const before = this.#length, set = (): void => void (this.#length = length);
-    activeCapture()?.effect(this, () => this.#length = before, set);
+    activeCapture()?.effect(this, this.#state, () => void (this.#length = length));
     this.#length = length;
+  }
+
+  get #state(): HostState {
+    return { get: () => this.#length, set: (length: number) => this.#length = length };
   }
 
   /** Lets the program that is captured depend on how many positions were filled when it began. */
@@ -115,7 +118,7 @@ export class KVCache {
     this.demandRoom(count);
     if (capture) {
       if (this.#began?.capture !== capture) this.#began = { capture, length: before };
-      capture.effect(this, () => this.#length = before, () => void (this.#length += count));
+      capture.effect(this, this.#state, () => void (this.#length += count));
     }
     this.#length += count;
   }

@@ -79,8 +79,8 @@ export abstract class Module {
   }
 
   set training(on: boolean) {
-    const before = this.#training, set = (): void => void (this.#training = on);
-    activeCapture()?.effect(this, () => this.#training = before, set);
+    const state = { get: () => this.#training, set: (training: boolean) => void (this.#training = training) };
+    activeCapture()?.effect(this, state, () => void (this.#training = on));
     this.#training = on;
   }
 

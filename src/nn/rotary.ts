@@ -30,6 +30,7 @@ import {
 } from "../ops/mod.ts";
 import { activeCapture, outsideCapture } from "../tensor/capture/gate.ts";
 import { demandTensor, isHalf, keep, tidy } from "../tensor/mod.ts";
+import { yarnAttention } from "./yarn.ts";
 
 /**
  * How angles are stretched; names as in Hugging Face's `rope_parameters`.
@@ -186,14 +187,16 @@ function yarn(
   if (s.truncate !== false) [low, high] = [Math.floor(low), Math.ceil(high)];
   [low, high] = [Math.max(low, 0), Math.min(high, width - 1)];
   if (low === high) high += 0.001;
-  const scaled = (m: number): number => factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1;
   const { mscale, mscaleAllDim } = s;
   return {
     frequencies: f.map((frequency, i) => {
       const kept = 1 - Math.min(1, Math.max(0, (i - low) / (high - low)));
       return frequency / factor * (1 - kept) + frequency * kept;
     }),
-    factor: s.attentionFactor ?? (mscale && mscaleAllDim ? scaled(mscale) / scaled(mscaleAllDim) : scaled(1)),
+    factor: s.attentionFactor ??
+      (mscale && mscaleAllDim
+        ? yarnAttention(factor, mscale) / yarnAttention(factor, mscaleAllDim)
+        : yarnAttention(factor)),
   };
 }
 

@@ -42,6 +42,8 @@ export interface Kept {
   readonly types: Map<string, OnnxType>;
   /** Elements that were read into JavaScript, by name. */
   readonly hosts: Map<string, DataArray>;
+  /** Constants and weights of one f32 number, by name. */
+  readonly numbers: Map<string, number>;
   /** A node that waited for values, which no program does. */
   waited: NodeMessage | null;
 }

@@ -21,10 +21,18 @@ import { counted, listed, show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
 import { clone, reshape, Tensor } from "../ops/mod.ts";
 import { backendOf, keep, noGrad } from "../tensor/mod.ts";
+import { Branches } from "./branches.ts";
 import { Budget, usualMemory, usualSteps } from "./budget.ts";
 import { checkModel } from "./check.ts";
 import { graphBody, type Kept, moveTensor, runBody, type RunContext } from "./execute.ts";
-import type { ModelMessage, NodeMessage, TensorMessage, ValueMessage, ValueType } from "./messages.ts";
+import type {
+  GraphMessage,
+  ModelMessage,
+  NodeMessage,
+  TensorMessage,
+  ValueMessage,
+  ValueType,
+} from "./messages.ts";
 import { bytesOf, modelBytes } from "./model_writer.ts";
 import { GraphProgram, refused, settle, type Settled } from "./program.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
@@ -138,7 +146,8 @@ export class OnnxModel {
   readonly #context: RunContext;
   readonly #usualSteps: number;
   readonly #programs = new Map<string, GraphProgram>();
-  #settled: Settled | null = null;
+  readonly #branches: Branches;
+  readonly #settled = new WeakMap<GraphMessage, Settled>();
 
   /**
    * Use `Onnx.load`.
@@ -152,6 +161,7 @@ export class OnnxModel {
     this.#message = message;
     this.#constants = constants;
     this.#context = context;
+    this.#branches = new Branches(message.graph, constants, context);
     const { graph, opsets, metadata } = message;
     this.inputs = graph.inputs.filter(({ name }) => !constants.has(name)).map(edgeOf);
     this.outputs = graph.outputs.map(edgeOf);
@@ -244,10 +254,12 @@ export class OnnxModel {
 
   /** The program for these inputs, or an ordinary run behind which there is one. */
   async #runCompiled(names: Map<string, Value>, budget: Budget, signal?: AbortSignal): Promise<Value[]> {
-    const { graph } = this.#message, constants = this.#constants;
-    const { names: settled, inputs, nodes } = this.#settled ??= settle(graph, constants, this.#context);
-    const given = graph.inputs.filter(({ name }) => names.get(name) !== constants.get(name)),
-      key: string[] = [];
+    const { graph, constants } = await this.#branches.straight(names, budget);
+    let known = this.#settled.get(graph);
+    if (!known) this.#settled.set(graph, known = settle(graph, constants, this.#context));
+    const { names: settled, inputs, nodes } = known;
+    const given = graph.inputs.filter(({ name }) => names.get(name) !== constants.get(name));
+    const key: string[] = [known.id];
     const varying: string[] = [];
     for (
       const [name, value] of [...names].filter(([, value]) =>
@@ -284,19 +296,21 @@ export class OnnxModel {
       }
       key.push(String(await elements(value.tensor)));
     }
-    const whole = key.join(";"), known = this.#programs.get(whole);
-    if (known?.isCurrent) {
+    const whole = key.join(";"), program = this.#programs.get(whole);
+    if (program?.isCurrent) {
       await budget.step(nodes.length);
       throwIfAborted(signal, "the run");
-      return known.run(names);
+      return program.run(names);
     }
     const kept: Kept = {
       names: settled,
       values: new Map(),
       types: new Map(),
       hosts: new Map(),
+      numbers: new Map(),
       waited: null,
     };
+    for (const [name, value] of constants) if (!names.has(name)) names.set(name, value);
     const results = await runBody(graphBody(graph), names, { ...this.#context, budget, kept });
     if (kept.waited) throw refused(kept.waited, "it waits for values");
     for (const { name } of given) {
@@ -305,11 +319,18 @@ export class OnnxModel {
       kept.types.set(name, value.type);
       if (!varying.includes(name)) kept.values.set(name, valueOf(keep(copyOf(value.tensor)), value.type));
     }
+    for (const [name, value] of [...constants, ...kept.values]) {
+      const isGiven = given.some((edge) => edge.name === name);
+      if (isGiven || value.kind !== "tensor" || value.tensor.size !== 1 || value.tensor.dtype !== "f32") {
+        continue;
+      }
+      kept.numbers.set(name, Number((await elements(value.tensor))[0]));
+    }
     const oldest = this.#programs.keys().next().value;
     if (this.#programs.size >= mostPrograms && oldest !== undefined) this.#programs.delete(oldest);
     this.#programs.set(
       whole,
-      new GraphProgram(graph, this.#settled!, varying, constants, kept, this.#context),
+      new GraphProgram(graph, known, varying, constants, kept, this.#context),
     );
     return results;
   }
@@ -399,6 +420,7 @@ export class OnnxModel {
   dispose(): void {
     demandNoMore(arguments, 0, "dispose");
     this.#programs.clear();
+    this.#branches.dispose();
     for (const value of this.#constants.values()) if (value.kind === "tensor") value.tensor.dispose();
   }
 

@@ -10,7 +10,7 @@
 import type { DataArray } from "../core/dtype.ts";
 import { CaptureError } from "../core/errors.ts";
 import { isFloat } from "../core/dtype.ts";
-import type { Tensor } from "../ops/mod.ts";
+import { full, type Tensor } from "../ops/mod.ts";
 import { compile, noGrad } from "../tensor/mod.ts";
 import { Budget } from "./budget.ts";
 import { Call, nodeName } from "./call.ts";
@@ -18,13 +18,15 @@ import { asValues, type Kept, type RunContext, usesOf } from "./execute.ts";
 import { Holders } from "./holders.ts";
 import type { GraphMessage, NodeMessage } from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
-import { type Value, valueOf } from "./values.ts";
+import { type TensorValue, type Value, valueOf } from "./values.ts";
 
 /** Operators that look at nothing but sizes. */
 const ofSizes: readonly string[] = ["Shape", "Size"];
 
 /** What of a graph is settled before it is a program. */
 export interface Settled {
+  /** Tells it from that of other graphs. */
+  readonly id: string;
   /** Names whose values are settled. */
   readonly names: ReadonlySet<string>;
   /** Those of them that are inputs of the graph. */
@@ -38,6 +40,8 @@ function readOf(node: NodeMessage): string[] {
   const list = host === "all" ? node.inputs : host.map((i) => node.inputs[i] ?? "");
   return list.filter(Boolean);
 }
+
+let graphs = 0;
 
 /** What of `graph` is settled; `constants` are the values of its file. @throws {CaptureError} for what is no program. */
 export function settle(
@@ -78,7 +82,7 @@ export function settle(
     const hasGraph = [...node.attributes.values()].some(({ kind }) => kind === "graph");
     if (hasGraph) throw refused(node, "which of its graphs is run, or how often, depends on values");
   }
-  return { names, inputs, nodes };
+  return { id: `${++graphs}`, names, inputs, nodes };
 }
 
 /** Why a node cannot be part of a program. */
@@ -129,6 +133,11 @@ function valueAs(tree: Tree, form: Form): Value {
   return valueOf(tree as Tensor, (form as { type: Value & { kind: "tensor" } }).type.type);
 }
 
+/** A tensor of one number as what every program takes into its expressions. */
+function asNumber({ tensor, type }: TensorValue, number: number): Value {
+  return valueOf(full(tensor.shape, number, { dtype: tensor.dtype, device: tensor.device }), type);
+}
+
 /** A graph for inputs of some shapes. */
 export class GraphProgram {
   readonly #inputs: readonly string[];
@@ -146,13 +155,16 @@ export class GraphProgram {
     context: RunContext,
   ) {
     this.#inputs = inputs;
-    const read = [...settled.names].flatMap((name) => {
+    const read = [...settled.names, ...kept.numbers.keys()].flatMap((name) => {
       const value = constants.get(name);
       return value?.kind === "tensor" ? [value.tensor] : [];
     });
     this.#versions = read.map((t) => [t, t.storage.version]);
     this.#run = compile((...given: Tensor[]): Tree => {
       const names = new Map([...constants, ...kept.values]);
+      for (const [name, number] of kept.numbers) {
+        names.set(name, asNumber(names.get(name) as TensorValue, number));
+      }
       inputs.forEach((name, i) => {
         const as = kept.types.get(name);
         names.set(name, valueOf(given[i], as));

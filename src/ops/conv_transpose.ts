@@ -16,11 +16,11 @@ import { counted } from "../core/show.ts";
 import { tidy } from "../tensor/mod.ts";
 import type { ConvOptions, PerAxis } from "./conv.ts";
 import { add } from "./elementwise.ts";
-import { concat } from "./join.ts";
+import { concat, stack } from "./join.ts";
 import { matmul } from "./matmul.ts";
 import { perAxisFrom } from "./options.ts";
 import type { Tensor } from "./tensor.ts";
-import { narrow, permute, type Range, reshape, slice, spread } from "./views.ts";
+import { narrow, permute, type Range, reshape, slice, spread, squeeze } from "./views.ts";
 
 /**
  * Options of {@link convTranspose1d}, {@link convTranspose2d} and {@link convTranspose3d}.
@@ -46,6 +46,26 @@ function perAxis(what: string, name: string, value: PerAxis, axes: number): read
     throw new OptionError(`${what}: ${name} is ${value}, expected ${counted(axes, "number")}`);
   }
   return list;
+}
+
+/** Positions of a kernel at most for which {@link apart} pays: each is a copy of its own. */
+const mostApart = 64;
+
+/** Where windows lie side by side nothing meets: one product gives all positions, which are put between each other, axis by axis. */
+function apart(x: Tensor, weight: Tensor): Tensor {
+  const [batch, channels, ...inner] = x.shape, [, filters, ...kernel] = weight.shape, axes = inner.length;
+  const rows = permute(reshape(weight, [channels, filters * sizeOf(kernel)]), [1, 0]);
+  const product = matmul(rows, reshape(x, [batch, channels, sizeOf(inner)]));
+  let y = reshape(product, [batch, filters, ...kernel, ...inner]);
+  for (let axis = axes - 1; axis >= 0; axis--) {
+    // [batch, filters, kernel up to this axis, …]: the last of the kernel's axes goes behind its own.
+    const size = kernel[axis], at = 2 + axis;
+    const steps = Array.from({ length: size }, (_, k) => squeeze(narrow(y, at, k, 1), at));
+    y = size === 1 ? steps[0] : stack(steps, 2 + 2 * axis + 1);
+    const shape = [batch, filters, ...kernel.slice(0, axis), ...inner.slice(0, axis), inner[axis] * size];
+    y = reshape(y, [...shape, ...inner.slice(axis + 1).map((n, i) => n * kernel[axis + 1 + i])]);
+  }
+  return y;
 }
 
 function transposed(
@@ -89,8 +109,11 @@ function transposed(
       }, or are larger than stride and dilation`,
     );
   }
+  const isApart = kernel.every((n, i) => n === stride[i] && dilation[i] === 1 && more[i] === 0) &&
+    sizeOf(kernel) <= mostApart;
   return tidy(() => {
     const parts = Array.from({ length: groups }, (_, g) => {
+      if (isApart) return apart(narrow(x, 1, g * per, per), narrow(weight, 0, g * per, per));
       const input = reshape(narrow(x, 1, g * per, per), [batch, per, area]);
       const weights = narrow(weight, 0, g * per, per);
       let total: Tensor | null = null;

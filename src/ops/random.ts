@@ -11,11 +11,11 @@ import { fillRandom } from "../backends/kernels/random.ts";
 import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { number, seed as aSeed } from "../core/kinds.ts";
-import { fixed, isNumber } from "../core/number.ts";
+import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { checkOption, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
-import { activeCapture, backendOf, fromNumbers, perRun, tidy } from "../tensor/mod.ts";
+import { activeCapture, backendOf, fromNumbers, perRun, refuseCapture, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
 import { checkShape, finish, fromValues, generated, type TensorOptions, tensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
@@ -38,6 +38,14 @@ const finite = number();
 
 const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
 
+const stateOfGenerator = {
+  get: (): GeneratorState => generator.getState(),
+  set: (state: GeneratorState): void => generator.setState(state),
+};
+
+/** A number of the run, when there is one. */
+const now = (x: number): number => isDynamic(x) ? Number(x) : x;
+
 /**
  * Seeds the process's random numbers: the same seed gives the same tensors and samples from here on.
  *
@@ -46,7 +54,10 @@ const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
  */
 export function manualSeed(seed: number): void {
   demandNoMore(arguments, 1, "manualSeed");
-  toldAs("manualSeed", ["Generator"], () => generator.seed(seed));
+  const set = (): void => toldAs("manualSeed", ["Generator"], () => generator.seed(now(seed)));
+  const capture = activeCapture();
+  if (capture) capture.effect(generator, stateOfGenerator, set);
+  else set();
 }
 
 /**
@@ -56,6 +67,7 @@ export function manualSeed(seed: number): void {
  */
 export function randomState(): GeneratorState {
   demandNoMore(arguments, 0, "randomState");
+  refuseCapture("randomState", "where random numbers stand differs from run to run; ask for it outside");
   return generator.getState();
 }
 
@@ -67,7 +79,20 @@ export function randomState(): GeneratorState {
  */
 export function setRandomState(state: GeneratorState): void {
   demandNoMore(arguments, 1, "setRandomState");
-  toldAs("setRandomState", ["Generator"], () => generator.setState(state));
+  const set = (): void => toldAs("setRandomState", ["Generator"], () => generator.setState(state));
+  const capture = activeCapture();
+  if (!capture) return set();
+  const { seed, offset } = state ?? {} as GeneratorState;
+  capture.effect(
+    generator,
+    stateOfGenerator,
+    () =>
+      toldAs(
+        "setRandomState",
+        ["Generator"],
+        () => generator.setState({ seed: now(seed), offset: now(offset) }),
+      ),
+  );
 }
 
 /**
@@ -124,7 +149,7 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
       // Nothing is drawn for what there is no memory for.
       const out = empty([...shape], "f32", backend, kind);
       const [seed, offset] = options.seed === undefined
-        ? drawn(() => perRun(2, () => draw(generator)))
+        ? drawn(() => perRun(2, () => draw(generator), stateOfGenerator))
         : draw(new Generator(fixed(options.seed)));
       if (size) fillRandom(backend, kind, seed, offset, out);
       return toDType(out, dtype);
@@ -225,7 +250,7 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
       if (!isRepeated) run.values = draw();
       const values = fromNumbers(run.values, dtype);
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    });
+    }, stateOfGenerator);
   }
   return finish(out, requiresGrad);
 }

@@ -15,10 +15,14 @@ import { tidy } from "../tensor/mod.ts";
 import { demandTensor } from "./bridge.ts";
 import { tensor } from "./create.ts";
 import { indexSelect } from "./index.ts";
+import { stack } from "./join.ts";
 import { matmul } from "./matmul.ts";
 import { inFloat32 } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { reshape, transpose } from "./views.ts";
+
+/** Each repeat is a copy of its own. */
+const mostRepeats = 16;
 
 /** How far inputs weigh, and the weight of one at distance `d`. */
 export interface SampleKernel {
@@ -71,6 +75,22 @@ export function sampleMatrix(
     if (total !== 0) { for (let j = 0; j < n; j++) rows[i * n + j] /= total; }
   }
   return rows;
+}
+
+/**
+ * The elements of x at these places of an axis. Where each of them comes as often as all others, one after the other, they are
+ * repeated.
+ */
+export function elementsAt(x: Tensor, axis: number, places: readonly number[]): Tensor {
+  const n = x.shape[axis], times = places.length / n;
+  if (
+    Number.isInteger(times) && times > 0 && times <= mostRepeats &&
+    places.every((at, i) => at === Math.floor(i / times))
+  ) {
+    const repeated = times === 1 ? x : stack(new Array<Tensor>(times).fill(x), axis + 1);
+    return reshape(repeated, x.shape.map((size, i) => i === axis ? size * times : size));
+  }
+  return indexSelect(x, axis, tensor([...places], { dtype: "i32", device: x.device }));
 }
 
 /** x with axis `axis` multiplied by a matrix [out, n]. */

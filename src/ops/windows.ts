@@ -52,11 +52,6 @@ export function positions(sizes: readonly number[]): number[][] {
   );
 }
 
-/** The same on both sides of the last axes, as `pad` takes it. */
-export function border(padding: readonly number[]): number[] {
-  return [...padding].reverse().flatMap((p) => [p, p]);
-}
-
 /** What the kernel's position sees of x: one element per output, as a strided slice of the last axes. */
 export function seen(
   x: Tensor,

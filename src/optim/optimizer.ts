@@ -17,7 +17,16 @@ import { formatShape, sameShape } from "../core/shape.ts";
 import type { ComputeType, Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { copyInto, full, Tensor, toDType, transpose } from "../ops/mod.ts";
-import { activeCapture, computeType, keep, noGrad, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
+import {
+  activeCapture,
+  computeType,
+  type HostState,
+  keep,
+  noGrad,
+  outsideCapture,
+  perRun,
+  tidy,
+} from "../tensor/mod.ts";
 import { FiniteGradients } from "./finite.ts";
 import { blockFor, decode, encode, leastBlock, leastNarrow, type Narrow, zeroCodes } from "./narrow.ts";
 import type { ByOperations, OptimizerOptions, Rule } from "./rule.ts";
@@ -49,6 +58,11 @@ export interface ParameterState {
   step: number;
   /** The remembered tensors by name. */
   tensors: Record<string, Tensor>;
+}
+
+/** The count of steps, for a program that is to put it back. */
+function stepOf(state: ParameterState): HostState {
+  return { get: () => state.step, set: (step: number) => state.step = step };
 }
 
 /**
@@ -183,14 +197,16 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   set lr(value: number) {
-    const before = this.paramGroups.map(({ lr }) => lr),
-      set = (): void => {
-        checkOption(this.#rule.name, "lr", Number(value), this.#rule.options.lr);
-        this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
-      };
+    const set = (): void => {
+      checkOption(this.#rule.name, "lr", Number(value), this.#rule.options.lr);
+      this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
+    };
     const capture = activeCapture();
     if (capture) {
-      capture.effect(this, () => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
+      capture.effect(this, {
+        get: () => this.paramGroups.map(({ lr }) => lr),
+        set: (before: readonly number[]) => this.paramGroups.forEach((group, i) => group.lr = before[i]),
+      }, set);
     } else if (typeof value === "number") set();
     else checkOption(this.#rule.name, "lr", value, this.#rule.options.lr);
   }
@@ -240,7 +256,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     const shapes = this.#shapesOf(p, group),
       names = Object.keys(shapes),
       state = this.#stateOf(p, group, names);
-    if (p.size === 0) return void perRun(0, () => (state.step++, []));
+    if (p.size === 0) return void perRun(0, () => (state.step++, []), stepOf(state));
     const isNarrow = this.#isNarrow(group, p);
     if (names.length && isNarrow !== names[0] + scales in state.tensors) {
       throw new OptionError(
@@ -292,7 +308,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     p.backend.elementwise(
       this.#program(group, names.length, computeType(p.dtype)),
       [p, g, ...remembered],
-      perRun(this.#scalarCount(group), () => rule.scalars(group, ++state.step)),
+      perRun(this.#scalarCount(group), () => rule.scalars(group, ++state.step), stepOf(state)),
       [p, ...remembered],
     );
     p.storage.version++;
@@ -305,7 +321,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     noGrad(() =>
       tidy(() => {
         const count = by.scalars(group, 1).length;
-        const scalars = perRun(count, () => by.scalars(group, ++state.step));
+        const scalars = perRun(count, () => by.scalars(group, ++state.step), stepOf(state));
         const wide = (t: Tensor): Tensor => byteSize(t.dtype, 1) < 4 ? toDType(t, "f32") : t;
         const [next, tensors] = by.update(wide(p.detach()), wide(g), state.tensors, scalars, group);
         copyInto(next, p);

@@ -7,12 +7,16 @@
  * @module
  */
 import { DeviceError, FerrotypeError } from "../core/errors.ts";
+import { isOnAllRanks, onAllRanks } from "../core/on_all_ranks.ts";
 import { counted } from "../core/show.ts";
+import { watchJoin } from "./mpi_join.ts";
 import { findLauncher, launcherProblem } from "./mpi_launcher.ts";
-import { findMpi, type MpiLibrary } from "./mpi_library.ts";
+import { findMpi, type MpiLibrary, sayNow } from "./mpi_library.ts";
 import { runMpiThread } from "./mpi_thread.ts";
 import {
+  axes,
   controlBytes,
+  elements,
   jobWords,
   operations,
   reductions,
@@ -40,6 +44,12 @@ export interface MpiJob {
   readonly to?: number;
   /** Elements; of each rank where every rank has its own. */
   readonly count?: number;
+  /** What is sent is of, where that is more than its type says. */
+  readonly dtype?: typeof elements[number];
+  /** Its shape, which all ranks are asked for. */
+  readonly shape?: readonly number[];
+  /** Whether ranks are asked if they all do the same; what follows from what was asked need not be. Default true. */
+  readonly isAsked?: boolean;
 }
 
 /** When a job was at work, in milliseconds since 1970. */
@@ -54,6 +64,16 @@ export interface MpiOptions {
   readonly memory: WebAssembly.Memory;
   /** Seconds that another rank is waited for at least before it counts as hung. */
   readonly timeout: number;
+}
+
+/** Seconds that a rank on another host has to come to init. */
+const joinPatience = 60;
+
+/** The part of `process` that tells how it ends. */
+interface Events {
+  on(event: string, listener: (value: unknown) => void): void;
+  off(event: string, listener: (value: unknown) => void): void;
+  listenerCount(event: string): number;
 }
 
 /** A process among others. */
@@ -81,17 +101,41 @@ export class Mpi {
     this.rank = this.#control[words.rank];
     this.size = this.#control[words.size];
     this.hosts = this.#text().split("\n");
+    const me = `rank ${this.rank} on ${this.hosts[this.rank]}`,
+      process = globals.process as unknown as Events;
     // MPICH takes a program that ends with status 0 and without a word for one that is done, and the others would wait.
     const onExit = (): void => {
-      if (this.#isOver) return;
-      this.abort(
-        `rank ${this.rank} on ${
-          this.hosts[this.rank]
-        } ended before distributed.destroy(); the job ends on all ranks`,
-      );
+      // What failed on all ranks was told.
+      if (!this.#isOver) {
+        this.abort(
+          this.#error ? null : `${me} ended before distributed.destroy(); the job ends on all ranks`,
+        );
+      }
     };
-    globals.process?.on("exit" as never, onExit);
-    this.#unhook = () => globals.process?.off("exit" as never, onExit);
+    // Node would print what nobody catches after its exit, which does not come, and no runtime says whose it was.
+    const onError = (error: unknown): void => {
+      if (this.#isOver || process.listenerCount("uncaughtException") > 0) return;
+      const isCommon = error instanceof Error && isOnAllRanks(error);
+      if (isCommon && this.rank > 0) {
+        // The first one tells, and takes the others along.
+        Atomics.wait(this.#control, words.sleep, 0, 3000);
+        return this.abort(null);
+      }
+      const text = error instanceof Error ? error.message : String(error), name = (error as Error)?.name;
+      const kind = isCommon || !(error instanceof Error) || error instanceof FerrotypeError
+        ? ""
+        : `${name}: `;
+      const told = text.includes(me) ? text : `${isCommon ? "" : `${me}: `}${kind}${text}`;
+      const { stack = "" } = error instanceof Error ? error : {};
+      const frames = stack.split("\n").filter((line) => /^\s+at /.test(line));
+      this.abort([`${told.replaceAll(/\s*\n\s*/g, " ")}; the job ends on all ranks`, ...frames].join("\n"));
+    };
+    process?.on("exit", onExit);
+    process?.on("uncaughtExceptionMonitor", onError);
+    this.#unhook = () => {
+      process?.off("exit", onExit);
+      process?.off("uncaughtExceptionMonitor", onError);
+    };
   }
 
   /**
@@ -124,6 +168,7 @@ export class Mpi {
       states: threadStates,
       operations,
       types,
+      elements,
       reductions,
       requestAt,
       timesAt,
@@ -143,9 +188,13 @@ export class Mpi {
     const source = `(data) => (${runMpiThread.toString()})(data, ${library.functionsSource})`;
     const thread = spawnWorker(source, data, lost);
     thread.ref();
+    const isMissed = watchJoin(Math.max(joinPatience, timeout));
     while (Atomics.load(state, words.state) === threadStates.starting) {
       // What the thread throws is heard in the program's own loop.
       await new Promise((resolve) => setTimeout(resolve, 5));
+      // The thread is inside of MPI_Init, which does not come back, so this process ends as it is.
+      const missed = isMissed();
+      if (missed !== null) library.endNow(missed);
     }
     const mpi = new Mpi(library, control);
     thread.unref();
@@ -183,6 +232,15 @@ export class Mpi {
     control[word + jobWords.from] = job.from ?? 0;
     control[word + jobWords.to] = job.to ?? 0;
     control[word + jobWords.count] = job.count ?? 0;
+    const { shape = [job.count ?? 0], type = "u8", dtype = type } = job;
+    const isAsked = job.isAsked !== false && job.operation !== "send" && job.operation !== "receive";
+    control[word + jobWords.what] = elements.indexOf(dtype) | Math.min(shape.length, 255) << 8 |
+      (isAsked ? 1 << 16 : 0);
+    for (let i = 0; i < axes; i++) {
+      control[word + jobWords.shape + i] = i < axes - 1
+        ? shape[i] ?? 0
+        : shape.slice(i).reduce((all, size) => Math.imul(all, 31) + size, 0);
+    }
     Atomics.store(control, words.posted, number + 1);
     Atomics.notify(control, words.posted);
     return number;
@@ -224,12 +282,14 @@ export class Mpi {
     if (this.#error) throw this.#error;
     const state = this.#control[words.state];
     if (state === threadStates.ready) return;
-    this.#error = new FerrotypeError(
+    if (state === threadStates.unlike) {
+      throw this.#error = onAllRanks(new FerrotypeError(`distributed: ${this.#text()}`));
+    }
+    throw this.#error = new FerrotypeError(
       state === threadStates.over
         ? "distributed: MPI was ended by destroy(); nothing can be sent any more"
         : `distributed: rank ${this.rank} on ${this.hosts[this.rank]}: ${this.#text()}`,
     );
-    throw this.#error;
   }
 
   /** Takes leave of MPI, when all jobs are done and every rank has come so far. */
@@ -254,19 +314,10 @@ export class Mpi {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#unhook();
-    if (message !== null) {
-      try {
-        (globals.process as unknown as {
-          getBuiltinModule(name: string): { writeSync(fd: number, text: string): void };
-        })
-          .getBuiltinModule("node:fs").writeSync(2, `ferrotype: ${message}\n`);
-      } catch {
-        // Nobody listens.
-      }
-    }
+    if (message !== null) sayNow(message);
     Atomics.store(this.#control, words.abort, 1);
     Atomics.notify(this.#control, words.posted);
     // The thread ends the process within its next look; what holds it up is waited for only so long.
-    Atomics.wait(this.#control, words.slots + words.ring - 1, 0, 3000);
+    Atomics.wait(this.#control, words.sleep, 0, 3000);
   }
 }

@@ -9,7 +9,7 @@
  * @module
  */
 import type { MpiAbi } from "./mpi_library.ts";
-import type { jobWords, operations, reductions, threadStates, types, words } from "./mpi_words.ts";
+import type { elements, jobWords, operations, reductions, threadStates, types, words } from "./mpi_words.ts";
 
 /** What the thread is started with. */
 export interface MpiThreadData {
@@ -25,6 +25,7 @@ export interface MpiThreadData {
   readonly states: typeof threadStates;
   readonly operations: typeof operations;
   readonly types: typeof types;
+  readonly elements: typeof elements;
   readonly reductions: typeof reductions;
   readonly requestAt: number;
   readonly timesAt: number;
@@ -45,7 +46,7 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
   const times = new Float64Array(data.control, data.timesAt, 2 * words.slots);
   const request = controlBase + data.requestAt, flag = request + 16, status = request + 32;
   const said = (data.requestAt + 256) / 4, heard = (data.requestAt + 512) / 4;
-  const flagWord = (data.requestAt + 16) / 4, sleepWord = words.waiting + 8;
+  const flagWord = (data.requestAt + 16) / 4, sleepWord = words.sleep;
   const hostBytes = 128, hosts: string[] = [];
   const widths = { f32: 4, f64: 8, i32: 4, i64: 8, u8: 1, u16: 2 };
   const queryTag = 32001, answerTag = 32002, longPatience = 600_000;
@@ -131,6 +132,45 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
       heapFloats(tail, rest).set(scratch.subarray(0, rest));
     }
   }
+  /**
+   * Reduces in two exchanges: everybody reduces one block of everybody's, and gives it to all. Pieces are as large as stays in a cache.
+   * Ranks come in their order, but the own first.
+   */
+  function* inBlocks(offset: number, count: number, type: number, width: number, reduction: number): Wait {
+    const most = Math.floor((data.scratch.byteLength / 2) / width / size) * size;
+    for (let at = 0; at < count; at += most) {
+      const length = Math.min(most, count - at),
+        block = Math.floor(length / size),
+        rest = length - block * size;
+      const start = heapBase + offset + at * width, own = start + rank * block * width;
+      if (block > 0) {
+        check(
+          mpi.MPI_Ialltoall(start, block, type, scratchBase, block, type, abi.world, request),
+          "MPI_Ialltoall",
+        );
+        yield* finished("MPI_Ialltoall");
+        for (let r = 0; r < size; r++) {
+          if (r === rank) continue;
+          check(
+            mpi.MPI_Reduce_local(scratchBase + r * block * width, own, block, type, reduction),
+            "MPI_Reduce_local",
+          );
+        }
+        check(
+          mpi.MPI_Iallgather(abi.inPlace, block, type, start, block, type, abi.world, request),
+          "MPI_Iallgather",
+        );
+        yield* finished("MPI_Iallgather");
+      }
+      if (rest === 0) continue;
+      const tail = start + block * size * width;
+      check(
+        mpi.MPI_Iallreduce(abi.inPlace, tail, rest, type, reduction, abi.world, request),
+        "MPI_Iallreduce",
+      );
+      yield* finished("MPI_Iallreduce");
+    }
+  }
   const bits = new Uint32Array(1), asFloat = new Float32Array(bits.buffer);
   const toBf16 = (x: number): number => {
     asFloat[0] = x;
@@ -186,9 +226,49 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
       for (let i = 0; i < length; i++) out[i] = fromBf16(halves[sent + i]);
     }
   }
+  /** What a rank is about to do, in words; `at` is where its job stands in `all`. */
+  const inWords = (all: Int32Array, at: number): string => {
+    const name = operations[all[at + jobWords.operation]], what = all[at + jobWords.what];
+    if (name === "barrier") return "barrier (or destroy)";
+    const shape = [...all.subarray(at + jobWords.shape, at + jobWords.shape + Math.min(what >> 8 & 255, 8))];
+    if (name === "forward") return `a forward pass of shape [${shape.join(", ")}]`;
+    const reduction = data.reductions[all[at + jobWords.reduction]];
+    const how = name === "broadcast"
+      ? ` from rank ${all[at + jobWords.peer]}`
+      : /reduce/i.test(name)
+      ? ` (${reduction})`
+      : "";
+    return `${name}${how} of ${data.elements[what & 255]} [${shape.join(", ")}]`;
+  };
+  /** Looks whether all ranks do the same: where they do not, what comes of it is no number of anybody's. */
+  function* agree(word: number): Wait {
+    const all = new Int32Array(data.scratch, 0, (size + 1) * words.job), i32 = abi.types.i32, n = words.job;
+    all.set(control.subarray(word, word + n));
+    // Where numbers lie is each rank's own matter.
+    all[jobWords.from] = all[jobWords.to] = 0;
+    check(
+      mpi.MPI_Iallgather(scratchBase, n, i32, scratchBase + 4 * n, n, i32, abi.world, request),
+      "MPI_Iallgather",
+    );
+    yield* finished("MPI_Iallgather");
+    for (let r = 1; r < size; r++) {
+      const at = (r + 1) * n;
+      let i = 0;
+      while (i < n && all[n + i] === all[at + i]) i++;
+      if (i === n) continue;
+      const own = inWords(all, n), other = inWords(all, at);
+      unlike = `${where(r)} calls ${other}, ${where(0)} ${
+        own === other ? "the same with other values" : own
+      }; every rank calls the same in the same order, with the same dtype, shape and options`;
+      throw new Error(unlike);
+    }
+  }
+  let unlike: string | null = null;
   function* run(word: number): Wait {
     const read = (at: number): number => control[word + at];
     const name = operations[read(jobWords.operation)], type = typeOf(read(jobWords.type));
+    if (read(jobWords.what) >> 16 !== 0) yield* agree(word);
+    if (name === "forward" || (read(jobWords.count) === 0 && name !== "barrier")) return;
     const reduction = abi.operations[data.reductions[read(jobWords.reduction)]];
     const peer = read(jobWords.peer), from = read(jobWords.from) >>> 0, to = read(jobWords.to) >>> 0;
     const count = read(jobWords.count) >>> 0, width = widths[data.types[read(jobWords.type)]];
@@ -202,6 +282,10 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
     };
     switch (name) {
       case "allReduce":
+        // With many ranks blocks would be so small that rounds of messages cost more than bytes.
+        if (count * width >= abi.blocksFrom * Math.max(1, size / 8)) {
+          return yield* inBlocks(from, count, type, width, reduction);
+        }
         return yield* pieces((at, n) =>
           mpi.MPI_Iallreduce(abi.inPlace, heapBase + from + at, n, type, reduction, abi.world, request)
         );
@@ -319,10 +403,14 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
     );
     controlBytes.set(text, data.textAt);
     Atomics.store(control, words.text, text.length);
-    Atomics.store(control, words.state, states.failed);
+    const isBegun = control[words.state] === states.ready;
+    Atomics.store(control, words.state, unlike === null ? states.failed : states.unlike);
     Atomics.notify(control, words.state);
     Atomics.add(control, words.done, 1);
     Atomics.notify(control, words.done);
+    // The job is not over without the others: it ends by this thread's word.
+    while (isBegun && Atomics.load(control, words.abort) === 0) Atomics.wait(control, sleepWord, 0, 20);
+    if (isBegun) leave(1);
   };
   function* begin(): Wait {
     // MPI_THREAD_SERIALIZED: one thread at a time, this one.
@@ -403,17 +491,18 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
         Atomics.notify(control, words.done);
         continue;
       }
-      // At first it spins; who waits for long leaves the processor to those who compute.
-      if (++spins % 32 !== 0) continue;
+      // While the program waits it spins at first; who waits for long, or for nobody, leaves the processor to those who compute.
+      const isWaiting = Atomics.load(control, words.waiting) !== 0;
+      if (isWaiting && ++spins % 32 !== 0) continue;
       const now = performance.now(), waited = now - since;
       if (now - looked > 20) {
         looked = now;
         answers();
         watch(now, taken);
       }
-      // While the program waits too, there is nobody to leave it to for as long as the bytes are about to take.
-      const isWaiting = Atomics.load(control, words.waiting) !== 0;
-      const pause = waited < (isWaiting ? 0.3 + bytes / 5e5 : 0.3)
+      const pause = !isWaiting
+        ? 0.2
+        : waited < 0.3 + bytes / 5e5
         ? 0
         : waited < 30 + bytes / 5e5
         ? 0.05

@@ -17,6 +17,8 @@ export interface AdapterConfig {
   rank(module: string): number;
   /** Its alpha. */
   alpha(module: string): number;
+  /** The field by which PEFT would have no adapter beside the layer, with what it says; null where it has one. */
+  leavesOut(module: string): string | null;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -73,6 +75,10 @@ function byPattern(entries: readonly (readonly [RegExp, number])[], module: stri
 /** Characters of a pattern, and patterns: what a regular expression may cost is bounded by both. */
 const mostPattern = 300, mostPatterns = 4096;
 
+/** Paths, with classes and choices at most: nothing that a search could go wrong in. */
+const isPath = (text: string): boolean =>
+  text.length <= mostPattern && /^\^?(?:\.\*|[\w.|\\()[\]-])*\$?$/.test(text) && text.split("*").length <= 4;
+
 function patternsOf(json: Json, field: string, of: kinds.Kind, where: string): (readonly [RegExp, number])[] {
   const entries = Object.entries(demandObject(json[field] ?? {}, `${where}: ${field}`));
   if (entries.length > mostPatterns) {
@@ -84,9 +90,7 @@ function patternsOf(json: Json, field: string, of: kinds.Kind, where: string): (
   }
   return entries.map(([text, value]) => {
     const number = demand(value, of, `${where}: ${field} of ${show(text)}`) as number;
-    // Paths, with classes and choices at most: nothing that a search could go wrong in.
-    const isPath = /^\^?(?:\.\*|[\w.|\\()[\]-])*\$?$/.test(text) && text.split("*").length <= 4;
-    if (text.length > mostPattern || !isPath) {
+    if (!isPath(text)) {
       throw new FormatError(`${where}: ${field} has ${show(text)}, expected the end of a layer's path`);
     }
     try {
@@ -95,6 +99,63 @@ function patternsOf(json: Json, field: string, of: kinds.Kind, where: string): (
       throw new FormatError(`${where}: ${field} has ${show(text)}, which is no pattern`, { cause });
     }
   });
+}
+
+const listOfText: kinds.Kind = kinds.listOf(kinds.someText, "a list of names");
+const aLayer = kinds.whole(0);
+
+/** Whether names of modules, by their ends, or a pattern of whole paths mean a module; null where that is not known. */
+function namesIn(value: unknown, where: string): ((module: string) => boolean) | null {
+  if (isEmpty(value)) return null;
+  if (typeof value !== "string") {
+    const names = demand(value, listOfText, where) as string[];
+    return (module) => names.some((name) => module === name || module.endsWith(`.${name}`));
+  }
+  // What Python's patterns mean and cost beyond this is not known here: the names of tensors say where layers are.
+  if (value === "all-linear" || !isPath(value)) return null;
+  try {
+    const pattern = new RegExp(`^(?:${value})$`);
+    return (module) => pattern.test(module);
+  } catch {
+    return null;
+  }
+}
+
+/** The number of a module's block, as PEFT finds it; null where it has none. */
+function blockOf(module: string, names: readonly string[]): number | null {
+  for (const name of names.length ? names : ["[^.]*"]) {
+    const found = new RegExp(`^.*\\.${name}\\.(\\d+)\\.`).exec(module);
+    if (found) return Number(found[1]);
+  }
+  return null;
+}
+
+/** By which field PEFT leaves a module out. */
+function leavesOutOf(json: Json, where: string): AdapterConfig["leavesOut"] {
+  const of = (field: string): string => `${where}: ${field}`,
+    said = (x: string): string => `${x} ${show(json[x])}`;
+  const targets = namesIn(json.target_modules, of("target_modules"));
+  const excluded = namesIn(json.exclude_modules, of("exclude_modules"));
+  const { layers_to_transform: which, layers_pattern: pattern } = json;
+  const blocks = isEmpty(which) ? null : Array.isArray(which)
+    ? demand(
+      which,
+      kinds.listOf(aLayer, "a list of numbers of layers"),
+      of("layers_to_transform"),
+    ) as number[]
+    : [demand(which, aLayer, of("layers_to_transform")) as number];
+  const names = isEmpty(pattern) || pattern === ""
+    ? []
+    : demand(typeof pattern === "string" ? [pattern] : pattern, listOfText, of("layers_pattern")) as string[];
+  const isKnown = names.every((name) => /^\w+$/.test(name)), whole = json.target_modules;
+  return (module) => {
+    if (excluded?.(module)) return said("exclude_modules");
+    if (targets && !targets(module)) return said("target_modules");
+    // Of modules that are named in full, or by a pattern, PEFT has those of all blocks.
+    if (!blocks || !isKnown || !Array.isArray(whole) || whole.includes(module)) return null;
+    const block = blockOf(module, names);
+    return block !== null && blocks.includes(block) ? null : said("layers_to_transform");
+  };
 }
 
 /**
@@ -150,6 +211,7 @@ export function readAdapterConfig(
     },
     rank: (module) => byPattern(ranks, module, rank),
     alpha: (module) => byPattern(alphas, module, alpha),
+    leavesOut: leavesOutOf(json, where),
   };
 }
 

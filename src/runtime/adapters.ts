@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { type DType, isFloat } from "../core/dtype.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -139,12 +140,22 @@ async function peftSource(
       unexpected.push(name);
       continue;
     }
-    const { shape } = file.info(name), offers = layers.get(path) ?? {};
+    const { shape, dtype } = file.info(name), offers = layers.get(path) ?? {};
     const key = magnitude ? "magnitude" : matrix as "A" | "B";
-    if (offers[key]) unexpected.push(`${name} (the file also has ${offers[key].name})`);
+    if (!isFloat(dtype as DType)) unexpected.push(`${name} of ${dtype}`);
+    else if (offers[key]) unexpected.push(`${name} (the file also has ${offers[key].name})`);
     else offers[key] = { name, shape, read: (target) => readInto(file, name, target) };
     layers.set(path, offers);
     modules.set(path, module);
+  }
+  for (const module of modules.values()) {
+    const field = config.leavesOut(module);
+    if (field === null) continue;
+    await file.close();
+    throw new FormatError(
+      `${folder.name}/${files.config}: ${field} leaves ${module} out, of which ${files.weights} has tensors; PEFT would pass over them: ` +
+        "correct the field, or leave the tensors out",
+    );
   }
   return {
     where: folder.name,

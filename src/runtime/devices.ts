@@ -26,6 +26,7 @@ import {
   backendMemory,
   deviceNames,
   installBackend,
+  refuseCapture,
   registerBackend,
   setBackendMemory,
 } from "../tensor/mod.ts";
@@ -122,6 +123,7 @@ export function getMaxMemory(): number {
 export function useDeterministicAlgorithms(on: boolean): void {
   demandNoMore(arguments, 1, "useDeterministicAlgorithms");
   demand("useDeterministicAlgorithms", "on", on, typeof on === "boolean", "true or false");
+  refuseCapture("useDeterministicAlgorithms", "call it before, or after");
   deterministic = on;
   cpuBackend().engine.deterministic = on;
 }

@@ -37,7 +37,15 @@ async function scalingOf(file: Gguf, original: unknown): Promise<Record<string, 
     };
   }
   if (!file.has(long)) return null;
-  return { rope_type: "longrope", short_factor: await list(short), long_factor: await list(long), ...rest };
+  return {
+    rope_type: "longrope",
+    short_factor: await list(short),
+    long_factor: await list(long),
+    attention_factor: file.metadata.get(
+      `${file.metadata.get("general.architecture")}.rope.scaling.attn_factor`,
+    ),
+    ...rest,
+  };
 }
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 import { demandNoMore, demandPath } from "../core/demand.ts";
-import { FormatError, OptionError } from "../core/errors.ts";
+import { FormatError, LogitsError, OptionError } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
 import { counted, show } from "../core/show.ts";
 import {
@@ -39,7 +39,7 @@ import type { Tokenizer } from "../text/mod.ts";
 import type { ChatMessage } from "./chat_template.ts";
 import { type ChatOptions, type ChatTemplateOptions, definedOf, templateOptions } from "./chat_options.ts";
 import type { DeviceChoice } from "./choose_device.ts";
-import { explained, LogitsError } from "../generate/no_choice.ts";
+import { explained } from "../generate/no_choice.ts";
 import { embedIds, type EmbedOptions, embedOptions, notFinite } from "./embed.ts";
 import type { SaveOptions } from "./load_options.ts";
 import { demandIds, demandList, demandNothingBeside, prepareAll, type Prepared } from "./model_generation.ts";
@@ -174,6 +174,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
+   * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+   * @throws {FerrotypeError} when every token is excluded.
    */
   generate(
     prompt: string | readonly number[],
@@ -196,6 +198,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
+   * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+   * @throws {FerrotypeError} when every token is excluded.
    */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
     demandNoMore(arguments, 2, "complete");
@@ -211,7 +215,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
-   * @throws {FerrotypeError} when every token is excluded, or a number of the model is none.
+   * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+   * @throws {FerrotypeError} when every token is excluded.
    */
   stream(
     prompt: string | readonly number[],
@@ -230,6 +235,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
+   * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+   * @throws {FerrotypeError} when every token is excluded.
    */
   async completion(
     prompt: string | readonly number[],
@@ -254,6 +261,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
+   * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+   * @throws {FerrotypeError} when every token is excluded.
    */
   async completions(
     prompt: string | readonly number[],
@@ -276,6 +285,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
+   * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+   * @throws {FerrotypeError} when every token is excluded.
    */
   async completeBatch(
     prompts: readonly (string | readonly number[])[],
@@ -344,7 +355,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    *
    * @throws {OptionError} for no texts, and for one without tokens.
    * @throws {ShapeError} for one that is too long.
-   * @throws {FerrotypeError} for vectors that are no numbers, naming the weight or the operation behind it.
+   * @throws {LogitsError} for vectors that are no numbers, naming the weight or the operation behind it.
    * @throws {FormatError} for a character that the tokenizer does not have.
    */
   async embed(texts: readonly (string | readonly number[])[], options: EmbedOptions = {}): Promise<Tensor> {
@@ -424,6 +435,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * @throws {ShapeError} for a prompt that is too long.
    * @throws {CancelledError} when the signal fires.
    * @throws {FormatError} for a character that the tokenizer does not have.
+   * @throws {LogitsError} for logits that are no numbers, naming the weight or the operation behind them.
+   * @throws {FerrotypeError} when every token is excluded.
    */
   generateIds(
     prompt: string | readonly number[],

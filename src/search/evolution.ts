@@ -61,7 +61,10 @@ function crossed(one: Point, other: Point, random: Generator): Record<string, Va
   );
 }
 
-/** Another value of a setting. */
+/** Steps to near values that are tried. */
+const mostSteps = 100;
+
+/** Another value of a setting that has more than one. */
 export function mutated(dimension: Dimension, value: Value, random: Generator): Value {
   const cell = cellOf(dimension, value);
   if (dimension.kind === "choice") {
@@ -69,11 +72,14 @@ export function mutated(dimension: Dimension, value: Value, random: Generator): 
     return rest[random.integer(0, rest.length)];
   }
   const middle = cell ? (cell[0] + cell[1]) / 2 : random.uniform(), room = cell ? (cell[1] - cell[0]) / 2 : 0;
-  while (true) {
+  for (let i = 0; i < mostSteps; i++) {
     // Past the cell that it is in: a list of three must be able to leave its place.
     const step = stride * random.normal(), u = middle + step + Math.sign(step) * room;
     if (u < 0 || u >= 1) continue;
     const next = valueAt(dimension, u);
     if (next !== value) return next;
   }
+  // A range that is narrow beside the digits of a value: near ones are the same.
+  const first = valueAt(dimension, 0);
+  return first === value ? valueAt(dimension, 1) : first;
 }

@@ -35,11 +35,22 @@ export type Point = Readonly<Record<string, Value>>;
 /** Digits that a number between others has: more of them tell no two runs apart. */
 const digits = 4;
 
-/** How many values there are; Infinity for a range without steps. */
+/** How many values there are; Infinity for a range without steps that has more than one. */
 export function levels(dimension: Dimension): number {
   if (dimension.kind !== "range") return dimension.values.length;
   const { from, to, step } = dimension;
-  return step === null ? Infinity : Math.floor((to - from) / step + 1e-9) + 1;
+  if (step === null) return valueAt(dimension, 0) === valueAt(dimension, 1) ? 1 : Infinity;
+  return Math.floor((to - from) / step + 1e-9) + 1;
+}
+
+/** The value at place `k`, of so many as there are {@link levels}. */
+function valueOf(dimension: Dimension, k: number): Value {
+  if (dimension.kind !== "range") return dimension.values[k];
+  const { from, to, step } = dimension;
+  if (step === null) return valueAt(dimension, 0);
+  const x = from + step * k;
+  // 0.1 and two steps of 0.1 are 0.3, and not what floating point makes of it, which is above.
+  return Number.isInteger(x) ? x : Math.min(to, Number(x.toPrecision(15)));
 }
 
 /** How many points a space has. */
@@ -62,7 +73,7 @@ export function valueAt(dimension: Dimension, u: number): Value {
   const k = log
     ? Math.round((Math.exp(Math.log(low) + u * Math.log(high / low)) - from) / step)
     : Math.floor(u * (most + 1));
-  return from + step * Math.min(most, Math.max(0, k));
+  return valueOf(dimension, Math.min(most, Math.max(0, k)));
 }
 
 /** Where the values of a stepped range begin and end, half a step beyond its bounds: each has as much room as those inside. */
@@ -79,11 +90,8 @@ export function cellOf(dimension: Dimension, value: Value): readonly [number, nu
   const { from, to, step, log } = dimension;
   if (typeof value !== "number" || !(value >= from && value <= to)) return null;
   if (step === null) {
-    const u = from === to
-      ? 0.5
-      : log
-      ? Math.log(value / from) / Math.log(to / from)
-      : (value - from) / (to - from);
+    if (levels(dimension) === 1) return [0, 1];
+    const u = log ? Math.log(value / from) / Math.log(to / from) : (value - from) / (to - from);
     return [u, u];
   }
   const n = levels(dimension), k = Math.round((value - from) / step);
@@ -110,11 +118,7 @@ export function* allPoints(space: Space): Generator_<Point> {
   const names = Object.keys(space), counts = names.map((name) => levels(space[name]));
   const at = names.map(() => 0);
   while (true) {
-    yield Object.fromEntries(names.map((name, i) => {
-      const dimension = space[name];
-      if (dimension.kind !== "range") return [name, dimension.values[at[i]]];
-      return [name, dimension.from + at[i] * dimension.step!];
-    }));
+    yield Object.fromEntries(names.map((name, i) => [name, valueOf(space[name], at[i])]));
     let i = 0;
     while (i < names.length && ++at[i] === counts[i]) at[i++] = 0;
     if (i === names.length) return;

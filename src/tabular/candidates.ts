@@ -73,84 +73,112 @@ export function planFit(
   normalizer: TableNormalizer,
   options: PlanOptions = {},
 ): Plan {
-  const { model = "auto", hidden } = options;
-  const plain = normalizer.views.plain.length, piecewise = normalizer.views.piecewise.length;
-  const small = rows <= mostSmallRows;
-  const parts = small ? 4 : 10, used = small ? 4 : 2;
-  const common = { every: 10, weightDecay: 0, dropout: 0, batch: rows > 1500 ? 256 : 1500 };
-  const linear = { ...common, hidden: [], steps: 250, patience: 60 };
-  const candidates: Candidate[] = [];
-  if (small) {
-    const plainWidth = clamp(plainBudget / used / (plain + outputs + 1), 8, 32);
-    const width = clamp(piecewiseBudget / used / (piecewise + outputs + 1), 8, 32), steps = options.steps;
-    if (model !== "mlp") {
-      candidates.push(
-        { name: "linear", view: "plain", l2: [0.0003, 0.003, 0.03], training: { ...linear, lr: 0.1 } },
-        ...(plain <= mostDecorrelated
-          ? [{
-            name: "decorrelated",
-            view: "plain" as const,
-            decorrelated: true,
-            l2: [0.001, 0.01],
-            training: { ...linear, lr: 0.05 },
-          }]
-          : []),
-        { name: "additive", view: "piecewise", l2: [0.01, 0.03], training: { ...linear, lr: 0.03 } },
-      );
-    }
-    if (model !== "linear") {
-      candidates.push(
-        {
-          name: "perceptron",
-          view: "plain",
-          l2: [0],
-          training: {
-            ...common,
-            hidden: hidden ?? [plainWidth],
-            lr: 0.01,
-            weightDecay: 0.1,
-            dropout: 0.1,
-            steps: steps ?? 250,
-            patience: 80,
-          },
+  const { model = "auto" } = options, small = rows <= mostSmallRows;
+  const { linear, perceptrons } = small
+    ? ofFewRows(rows, outputs, normalizer, options)
+    : ofManyRows(rows, normalizer, options);
+  const candidates = [...model === "mlp" ? [] : linear, ...model === "linear" ? [] : perceptrons];
+  return small ? { parts: 4, used: smallParts, candidates } : { parts: 10, used: 2, candidates };
+}
+
+/** Networks that are trained of each candidate where rows are few: one for each part. */
+const smallParts = 4;
+
+/** Candidates, by what a caller may leave out. */
+interface Candidates {
+  readonly linear: readonly Candidate[];
+  readonly perceptrons: readonly Candidate[];
+}
+
+const common = { every: 10, weightDecay: 0, dropout: 0 };
+
+/** Everything is tried, with a few strengths of each penalty. */
+function ofFewRows(
+  rows: number,
+  outputs: number,
+  { views }: TableNormalizer,
+  { hidden, steps }: PlanOptions,
+): Candidates {
+  const shared = { ...common, batch: rows > 1500 ? 256 : 1500 };
+  const line = { ...shared, hidden: [], steps: 250, patience: 60 };
+  const decorrelated: Candidate = {
+    name: "decorrelated",
+    view: "plain",
+    decorrelated: true,
+    l2: [0.001, 0.01],
+    training: { ...line, lr: 0.05 },
+  };
+  const width = (budget: number, features: number): number =>
+    clamp(budget / smallParts / (features + outputs + 1), 8, 32);
+  return {
+    linear: [
+      { name: "linear", view: "plain", l2: [0.0003, 0.003, 0.03], training: { ...line, lr: 0.1 } },
+      ...views.plain.length <= mostDecorrelated ? [decorrelated] : [],
+      { name: "additive", view: "piecewise", l2: [0.01, 0.03], training: { ...line, lr: 0.03 } },
+    ],
+    perceptrons: [
+      {
+        name: "perceptron",
+        view: "plain",
+        l2: [0],
+        training: {
+          ...shared,
+          hidden: hidden ?? [width(plainBudget, views.plain.length)],
+          lr: 0.01,
+          weightDecay: 0.1,
+          dropout: 0.1,
+          steps: steps ?? 250,
+          patience: 80,
         },
-        {
-          name: "piecewise perceptron",
-          view: "piecewise",
-          l2: [0],
-          training: {
-            ...common,
-            hidden: hidden ?? [width],
-            lr: 0.007,
-            weightDecay: 0.3,
-            dropout: 0.2,
-            steps: steps ?? 200,
-            patience: 60,
-          },
+      },
+      {
+        name: "piecewise perceptron",
+        view: "piecewise",
+        l2: [0],
+        training: {
+          ...shared,
+          hidden: hidden ?? [width(piecewiseBudget, views.piecewise.length)],
+          lr: 0.007,
+          weightDecay: 0.3,
+          dropout: 0.2,
+          steps: steps ?? 200,
+          patience: 60,
         },
-      );
-    }
-    return { parts, used, candidates };
-  }
-  const first = clamp(4500 / piecewise, 16, 64), batch = rows > 100_000 ? 512 : 256;
-  const steps = options.steps ?? clamp(20 * rows / batch, 800, 4000);
-  if (model !== "mlp") {
-    const training = { ...linear, lr: 0.05, batch: 1024, every: 25, patience: 100 };
-    candidates.push({ name: "linear", view: "plain", l2: [0.0003], training });
-  }
-  if (model !== "linear") {
-    const training = {
-      ...common,
-      hidden: hidden ?? [first, first >> 1],
-      lr: 0.005,
-      weightDecay: 0.1,
-      dropout: 0.05,
-      steps,
-      batch,
-      every: Math.max(50, Math.floor(steps / 40)),
-      patience: Math.ceil(steps * 0.4),
-    };
-    candidates.push({ name: "piecewise perceptron", view: "piecewise", l2: [0], training });
-  }
-  return { parts, used, candidates };
+      },
+    ],
+  };
+}
+
+/** One of each, with larger batches. */
+function ofManyRows(
+  rows: number,
+  { views }: TableNormalizer,
+  { hidden, steps: asked }: PlanOptions,
+): Candidates {
+  const first = clamp(4500 / views.piecewise.length, 16, 64), batch = rows > 100_000 ? 512 : 256;
+  const steps = asked ?? clamp(20 * rows / batch, 800, 4000);
+  return {
+    linear: [{
+      name: "linear",
+      view: "plain",
+      l2: [0.0003],
+      training: { ...common, hidden: [], steps: 250, lr: 0.05, batch: 1024, every: 25, patience: 100 },
+    }],
+    perceptrons: [{
+      name: "piecewise perceptron",
+      view: "piecewise",
+      l2: [0],
+      training: {
+        ...common,
+        hidden: hidden ?? [first, first >> 1],
+        lr: 0.005,
+        weightDecay: 0.1,
+        dropout: 0.05,
+        steps,
+        batch,
+        every: Math.max(50, Math.floor(steps / 40)),
+        patience: Math.ceil(steps * 0.4),
+      },
+    }],
+  };
 }

@@ -11,7 +11,7 @@ export { type LineEnd } from "./csv/records.ts";
 export { type CsvShape, type Expected } from "./csv/table_builder.ts";
 export * from "./conformal.ts";
 export { type Metrics, type TabularEvaluation } from "./evaluate.ts";
-export { type ModelInfo } from "./file.ts";
+export { type ModelInfo } from "./file/mod.ts";
 export { type FitProgress, type LearnerOptions } from "./learner.ts";
 export { type ModelChoice, type PlanOptions } from "./candidates.ts";
 export * from "./metrics/mod.ts";

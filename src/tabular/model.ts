@@ -14,7 +14,7 @@ import { conformalRadius } from "./conformal.ts";
 import { type Contributions, contributions } from "./contributions.ts";
 import { evaluateFolds, type Metrics, metricsOf, type TabularEvaluation } from "./evaluate.ts";
 import type { CsvShape, Expected } from "./csv/table_builder.ts";
-import { modelFromFile, type ModelInfo, modelToFile } from "./file.ts";
+import { modelFromFile, type ModelInfo, modelToFile } from "./file/mod.ts";
 import { idleTabularOptions, tabularOptions } from "./fit_options.ts";
 import { fitParts, type LearnerOptions } from "./learner.ts";
 import { Normalizer, type Row } from "./normalizer.ts";
@@ -156,7 +156,8 @@ export class TabularModelBase {
 
   /**
    * What it says of one row: cells by column name, or in the order of the columns. Columns left out are missing.
-   * @throws {OptionError} for columns that it does not know, and cells that are not of their kind.
+   * @throws {OptionError} for columns that it does not know, and cells that are not of their kind or too far from those of training.
+   * @throws {FormatError} for a model whose weights are too large to predict with.
    */
   async predict(row: Row): Promise<Prediction> {
     demandNoMore(arguments, 1, "predict");
@@ -165,7 +166,8 @@ export class TabularModelBase {
 
   /**
    * What it says of rows.
-   * @throws {OptionError} for columns that it does not know, and cells that are not of their kind.
+   * @throws {OptionError} for columns that it does not know, and cells that are not of their kind or too far from those of training.
+   * @throws {FormatError} for a model whose weights are too large to predict with.
    */
   async predictMany(rows: readonly Row[]): Promise<Prediction[]> {
     demandNoMore(arguments, 1, "predictMany");
@@ -182,7 +184,7 @@ export class TabularModelBase {
    * target is not looked at. `TabularModel.readCsv` reads a file as the one that the model was fitted on.
    *
    * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
-   * @throws {OptionError} for what is no table.
+   * @throws {OptionError} for what is no table, and cells too far from those of training.
    */
   async predictTable(table: Table): Promise<Prediction[]> {
     demandNoMore(arguments, 1, "predictTable");
@@ -204,7 +206,8 @@ export class TabularModelBase {
 
   /**
    * Probabilities [rows, classes] or values [rows] for rows of cells [rows, columns]; see `Normalizer.cells`.
-   * @throws {OptionError} for what is no Float64Array.
+   * @throws {OptionError} for what is no Float64Array, and cells too far from those of training.
+   * @throws {FormatError} for a model whose weights are too large to predict with.
    */
   predictCells(cells: Float64Array): Promise<Float64Array> {
     demandNoMore(arguments, 1, "predictCells");
@@ -232,6 +235,7 @@ export class TabularModelBase {
    * Takes the prediction of a row apart: what each column adds, against usual rows (Shapley values). Usual rows are
    * drawn column by column from the quantiles and counts that the model keeps, so no data are needed.
    * @throws {OptionError} for options that do not exist, or values that they do not take.
+   * @throws {FormatError} for a model whose weights are too large to predict with.
    */
   async explain(row: Row, options: ExplainOptions = {}): Promise<Explanation> {
     demandNoMore(arguments, 2, "explain");

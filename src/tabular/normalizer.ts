@@ -200,7 +200,8 @@ export class Normalizer {
   }
 }
 
-function tooFar({ name, min, max }: Column, cell: number): OptionError {
+/** What is said of a cell of which no number can be made. */
+export function tooFar({ name, min, max }: Column, cell: number): OptionError {
   return new OptionError(
     `column "${name}" holds ${cell}, which is too far from the ${min} to ${max} of the training rows for f32`,
   );

@@ -5,9 +5,10 @@
  *
  * @module
  */
+import { FormatError, type OptionError } from "../core/errors.ts";
 import { add, matmul, mul, relu, softmax, sum, type Tensor, tensor, unsqueeze } from "../ops/mod.ts";
 import { keep, noGrad, tidy } from "../tensor/mod.ts";
-import type { Normalizer } from "./normalizer.ts";
+import { type Normalizer, tooFar } from "./normalizer.ts";
 import { batchRows } from "./predict.ts";
 import type { Network, Target } from "./types.ts";
 
@@ -86,8 +87,24 @@ export class Predictor {
       all.set(await result.data() as Float32Array, from * outputs);
       result.dispose();
     }
-    if (this.#target.task === "classification") return all;
-    return all.map((y) => y * this.#target.std + this.#target.mean);
+    const { task, std, mean } = this.#target;
+    const said = task === "classification" ? all : all.map((y) => y * std + mean);
+    const wrong = said.findIndex((y) => !Number.isFinite(y));
+    if (wrong < 0) return said;
+    const row = Math.floor(wrong / outputs);
+    throw this.#noNumber(row, cells.subarray(row * width, (row + 1) * width), said[wrong]);
+  }
+
+  /** What to say of a row of which networks made what is no number: the cell farthest from what they have seen, or themselves. */
+  #noNumber(row: number, cells: Float64Array, said: number): OptionError | FormatError {
+    let farthest = 0, at = -1;
+    this.#normalizer.columns.forEach(({ kind, ignored, min, max, std }, c) => {
+      if (ignored !== null || (kind !== "numeric" && kind !== "date") || Number.isNaN(cells[c])) return;
+      const distance = Math.max(min - cells[c], cells[c] - max) / (std || 1);
+      if (distance > farthest) [farthest, at] = [distance, c];
+    });
+    if (at >= 0) return tooFar(this.#normalizer.columns[at], cells[at]);
+    return new FormatError(`row ${row} is predicted as ${said}: the model's weights are too large for f32`);
   }
 
   #forward(cells: Float64Array): Tensor {

@@ -54,9 +54,54 @@ const mostNumericClasses = 10;
  * @throws {OptionError} for options that do not fit the column.
  */
 export function readTarget(table: Table, options: TargetOptions = {}): TargetValues {
-  const column = options.target === undefined
-    ? table.columns[table.columns.length - 1]
-    : table.column(options.target);
+  const candidate = candidateOf(table, options), { column, rows, where } = candidate, { bins } = options;
+  if (bins !== undefined) {
+    if (column.kind !== "numeric") {
+      throw new OptionError(`${where} holds ${column.kind} cells; bins are for numbers`);
+    }
+    return classesOf(candidate, {
+      ...cut(column.values, bins),
+      why: `classes by the cuts ${bins.join(", ")}`,
+    });
+  }
+  if (column.kind !== "numeric") {
+    if (options.task !== "regression") return classesOf(candidate, textClasses(candidate));
+    if (column.kind !== "boolean") {
+      throw new OptionError(`${where} holds texts; regression needs numbers, so use classification`);
+    }
+    return numbersOf(candidate, table, "as asked");
+  }
+  const distinct = distinctValues(column.values, mostNumericClasses + 1),
+    some = distinct.length <= mostNumericClasses;
+  const few = some && distinct.every(Number.isInteger) && rows.length >= 2 * distinct.length;
+  if ((options.task ?? (few ? "classification" : "regression")) === "regression") {
+    const more = some ? "" : ` with more than ${mostNumericClasses} different values`;
+    return numbersOf(candidate, table, options.task ? "as asked" : `numbers${more}`, distinct);
+  }
+  const all = few ? distinct : distinctValues(column.values, Infinity);
+  if (all.length > 1000) {
+    throw new OptionError(`${where} has ${counted(all.length, "different number")}; that is regression`);
+  }
+  const index = new Map(all.map((value, i) => [value, i]));
+  return classesOf(candidate, {
+    names: all.map(String),
+    values: Float64Array.from(column.values, (value) => index.get(value) ?? NaN),
+    why: options.task ? "as asked" : `${all.length} different whole numbers`,
+  });
+}
+
+/** The column that is to be predicted, its rows with a value, and how messages call it. */
+interface CandidateColumn {
+  readonly column: TableColumn;
+  readonly rows: Int32Array;
+  readonly where: string;
+  /** Who chose it. */
+  readonly chosen: string;
+}
+
+/** @throws {FormatError} for a column that cannot be predicted, whatever the task. */
+function candidateOf(table: Table, { target }: TargetOptions): CandidateColumn {
+  const column = target === undefined ? table.columns[table.columns.length - 1] : table.column(target);
   const where = `${table.name}: the target, column "${column.name}",`;
   if (table.columns.length < 2) {
     throw new FormatError(
@@ -71,88 +116,51 @@ export function readTarget(table: Table, options: TargetOptions = {}): TargetVal
   }
   const known: number[] = [];
   for (let row = 0; row < table.rows; row++) if (!Number.isNaN(column.values[row])) known.push(row);
-  const rows = Int32Array.from(known);
-  if (rows.length === 0) throw new FormatError(`${where} has no value in any row`);
-  const chosen = options.target === undefined ? "the last column" : "as asked";
-  const numeric = column.kind === "numeric";
-  if (options.bins !== undefined) {
-    if (!numeric) throw new OptionError(`${where} holds ${column.kind} cells; bins are for numbers`);
-    const { values, names } = cut(column.values, options.bins);
-    return classesOf(
-      where,
-      column,
-      rows,
-      values,
-      names,
-      `classes by the cuts ${options.bins.join(", ")}`,
-      chosen,
-    );
+  if (known.length === 0) throw new FormatError(`${where} has no value in any row`);
+  const chosen = target === undefined ? "the last column" : "as asked";
+  return { column, rows: Int32Array.from(known), where, chosen };
+}
+
+/** Regression. @throws {FormatError} where there is one value only, the first of a few `distinct` ones. */
+function numbersOf(
+  { column, rows, where, chosen }: CandidateColumn,
+  table: Table,
+  why: string,
+  distinct?: readonly number[],
+): TargetValues {
+  checkF32(table, column);
+  if (distinct?.length === 1) {
+    throw new FormatError(`${where} is ${distinct[0]} in every row: there is nothing to learn`);
   }
-  const distinct = numeric ? distinctValues(column.values, mostNumericClasses + 1) : null;
-  const few = distinct !== null && distinct.length <= mostNumericClasses &&
-    distinct.every(Number.isInteger) &&
-    rows.length >= 2 * distinct.length;
-  const task = options.task ?? (!numeric || few ? "classification" : "regression");
-  if (task === "regression") {
-    if (!numeric && column.kind !== "boolean") {
-      throw new OptionError(`${where} holds texts; regression needs numbers, so use classification`);
-    }
-    checkF32(table, column);
-    if (distinct?.length === 1) {
-      throw new FormatError(`${where} is ${distinct[0]} in every row: there is nothing to learn`);
-    }
-    const why = options.task
-      ? "as asked"
-      : `numbers${
-        distinct!.length > mostNumericClasses ? ` with more than ${mostNumericClasses} different values` : ""
-      }`;
-    const explanation = `target "${column.name}" (${chosen}): regression (${why})`;
-    return { column, task, classes: [], rows, values: column.values, explanation };
-  }
-  if (numeric) {
-    const all = few ? distinct : distinctValues(column.values, Infinity);
-    if (all.length > 1000) {
-      throw new OptionError(`${where} has ${counted(all.length, "different number")}; that is regression`);
-    }
-    const names = all.map(String), index = new Map(all.map((value, i) => [value, i]));
-    const values = Float64Array.from(column.values, (value) => index.get(value) ?? NaN);
-    return classesOf(
-      where,
-      column,
-      rows,
-      values,
-      names,
-      options.task ? "as asked" : `${all.length} different whole numbers`,
-      chosen,
-    );
-  }
-  const names = column.kind === "boolean" ? [...column.texts] : [...column.texts].sort();
-  const index = column.kind === "boolean" ? [0, 1] : column.texts.map((text) => names.indexOf(text));
-  const values = Float64Array.from(column.values, (code) => Number.isNaN(code) ? NaN : index[code] ?? NaN);
+  const explanation = `target "${column.name}" (${chosen}): regression (${why})`;
+  return { column, task: "regression", classes: [], rows, values: column.values, explanation };
+}
+
+/** Classes: their names, the class of each row of the table (NaN where it is not known), and by which rule. */
+interface Classes {
+  readonly names: readonly string[];
+  readonly values: Float64Array;
+  readonly why: string;
+}
+
+/** Each text is a class, or yes and no are. @throws {FormatError} for too many texts. */
+function textClasses({ column, rows, where }: CandidateColumn): Classes {
+  const isBoolean = column.kind === "boolean",
+    names = isBoolean ? [...column.texts] : column.texts.toSorted();
+  const index = isBoolean ? [0, 1] : column.texts.map((text) => names.indexOf(text));
   if (column.overflowed || names.length > Math.max(1000, 0.5 * rows.length)) {
     throw new FormatError(
       `${where} has ${names.length} or more different texts: too many to be classes; choose another with --target`,
     );
   }
-  return classesOf(
-    where,
-    column,
-    rows,
-    values,
-    names,
-    column.kind === "boolean" ? "yes or no" : "texts",
-    chosen,
-  );
+  const values = Float64Array.from(column.values, (code) => Number.isNaN(code) ? NaN : index[code] ?? NaN);
+  return { names, values, why: isBoolean ? "yes or no" : "texts" };
 }
 
+/** Classification. @throws {FormatError} for one class only, or a class of one row only. */
 function classesOf(
-  where: string,
-  column: TableColumn,
-  rows: Int32Array,
-  values: Float64Array,
-  names: readonly string[],
-  why: string,
-  chosen: string,
+  { column, rows, where, chosen }: CandidateColumn,
+  { names, values, why }: Classes,
 ): TargetValues {
   const counts = new Array<number>(names.length).fill(0), first = new Array<number>(names.length).fill(-1);
   for (const row of rows) {

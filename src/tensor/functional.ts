@@ -11,6 +11,7 @@ import { gradients, history, variable } from "./backward.ts";
 import { alias, type TensorBase } from "./base.ts";
 import { filled } from "./fill.ts";
 import { tidy } from "./lifetime.ts";
+import { demandTensor } from "./kinds.ts";
 import { isRecording, type TapeNode, withRecording } from "./tape.ts";
 
 /**
@@ -39,6 +40,7 @@ function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boo
  * results are on the tape when they depend on anything else there, so gradients of gradients work: nest the calls.
  *
  * @throws {OptionError} for what is no function and places of no arguments.
+ * @throws {DTypeError} for an argument or a result that is no tensor.
  * @example
  * ```ts
  * const [value, slope] = valueAndGrad((x: Tensor) => x.square().sum())(tensor([1, 2]));
@@ -61,18 +63,21 @@ function differentiated<T extends TensorBase>(
   options: GradOptions,
 ): (...args: T[]) => [value: T, gradient: T | T[]] {
   demandFunction(what, f);
-  demandFunction(what, f);
   const { argnums = 0 } = checkOptions(what, options, gradOptions);
   const list = typeof argnums === "number" ? [argnums] : argnums;
   return (...args) => {
     for (const k of list) {
-      if (!args[k]) throw new FerrotypeError(`grad: argument ${k} was asked for, ${args.length} were given`);
+      if (k >= args.length) {
+        throw new FerrotypeError(`${what}: argument ${k} was asked for, ${args.length} were given`);
+      }
+      demandTensor(what, args[k], `argument ${k}`);
     }
     const outside = isRecording();
     const run = (): [T, T | T[]] => {
       const variables = args.slice();
       for (const k of list) variables[k] = variable(args[k], outside) as T;
       const value = f(...variables);
+      demandTensor(what, value, "what f gives");
       const wanted = list.map((k) => variables[k]);
       const nested = outside && value.node !== null && dependsOnOthers(value.node, wanted.map((t) => t.node));
       const found = value.node
@@ -92,6 +97,7 @@ function differentiated<T extends TensorBase>(
  * A function that gives the gradient of `f` by its first argument (or by `argnums`); see {@link valueAndGrad}.
  *
  * @throws {OptionError} for what is no function and places of no arguments.
+ * @throws {DTypeError} for an argument or a result that is no tensor.
  * @example
  * ```ts
  * const slope = grad((x: Tensor) => x.pow(3).sum()); // 3x²
@@ -107,6 +113,7 @@ export function grad<T extends TensorBase>(
  * A function that gives the gradient of `f` by one argument, the first unless told.
  *
  * @throws {OptionError} for what is no function and places of no arguments.
+ * @throws {DTypeError} for an argument or a result that is no tensor.
  * @category Gradients and programs
  */
 export function grad<T extends TensorBase>(

@@ -51,7 +51,7 @@ function findTensors(value: unknown, found: Set<TensorBase>, seen: Set<object>):
   seen.add(value);
   if (Array.isArray(value) || value instanceof Map || value instanceof Set) {
     for (const item of value.values()) findTensors(item, found, seen);
-  } else if (Object.getPrototypeOf(value) === Object.prototype) {
+  } else if ([Object.prototype, null].includes(Object.getPrototypeOf(value))) {
     for (const item of Object.values(value)) findTensors(item, found, seen);
   }
 }
@@ -87,8 +87,12 @@ function close(scope: Scope, result: unknown): void {
   }
   for (const tensor of scope.tensors) {
     if (tensor.isDisposed || tensor.isKept) continue;
-    if (!returned?.has(tensor)) tensor.dispose();
-    else if (outer) outer.tensors.push(tensor);
+    if (!returned?.has(tensor)) {
+      // A gradient that is returned outlives its leaf.
+      const grad = tensor.exchangeGrad(null);
+      if (grad && !returned?.has(grad)) grad.dispose();
+      tensor.dispose();
+    } else if (outer) outer.tensors.push(tensor);
     else tensor.watch();
   }
 }

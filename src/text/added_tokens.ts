@@ -31,7 +31,9 @@ export interface AddedToken {
 }
 
 const wordCharacter = String.raw`[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]`;
-const wordAtEnd = new RegExp(`${wordCharacter}$`, "u"), wordAtStart = new RegExp(`^${wordCharacter}`, "u");
+// Not `$`: V8 looks for what is a class before it among the last units alone, and misses characters that are two of them.
+const wordAtEnd = new RegExp(`${wordCharacter}(?![^])`, "u"),
+  wordAtStart = new RegExp(`^${wordCharacter}`, "u");
 const whiteSpace = /\p{White_Space}/u;
 
 function matcher(tokens: Iterable<AddedToken>): RegExp | undefined {

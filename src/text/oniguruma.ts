@@ -11,6 +11,8 @@ import { show } from "../core/show.ts";
 import { FormatError } from "../core/errors.ts";
 
 const word = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}`;
+/** Outside of brackets it has the signs of Latin-1 that are numbers, too: ² ³ ¹ ¼ ½ ¾. */
+const wordAlone = String.raw`${word}\xb2\xb3\xb9\xbc-\xbe`;
 const any = String.raw`[\s\S]`;
 
 /** Escapes that stand for one character of a set: what goes into a class. */
@@ -26,8 +28,12 @@ const outside: Readonly<Record<string, string>> = {
   A: `(?<!${any})`,
   z: `(?!${any})`,
   Z: String.raw`(?=\n?(?!${any}))`,
-  b: `(?:(?<=[${word}])(?![${word}])|(?<![${word}])(?=[${word}]))`,
-  B: `(?:(?<=[${word}])(?=[${word}])|(?<![${word}])(?![${word}]))`,
+  b: `(?:(?<=[${wordAlone}])(?![${wordAlone}])|(?<![${wordAlone}])(?=[${wordAlone}]))`,
+  B: `(?:(?<=[${wordAlone}])(?=[${wordAlone}])|(?<![${wordAlone}])(?![${wordAlone}]))`,
+  w: `[${wordAlone}]`,
+  W: `[^${wordAlone}]`,
+  N: String.raw`[^\n]`,
+  O: any,
   R: String.raw`(?:\r\n|[\n\v\f\r\x85\u2028\u2029])`,
 };
 
@@ -39,8 +45,10 @@ const posix: Readonly<Record<string, string>> = {
   blank: String.raw`\p{Zs}\t`,
   cntrl: String.raw`\p{Cc}`,
   digit: String.raw`\p{Nd}`,
+  graph: String.raw`\p{L}\p{M}\p{N}\p{P}\p{S}\p{Cf}\p{Co}`,
   lower: String.raw`\p{Lowercase}`,
-  punct: String.raw`\p{P}$+<=>^\x60|~`,
+  print: String.raw`\p{L}\p{M}\p{N}\p{P}\p{S}\p{Cf}\p{Co}\p{Zs}`,
+  punct: String.raw`\p{P}\p{S}`,
   space: String.raw`\p{White_Space}`,
   upper: String.raw`\p{Uppercase}`,
   word,
@@ -172,7 +180,7 @@ class Translator {
     if (this.#take("$")) return String.raw`(?![^\n])`;
     if (this.#take(".")) return flags.dotAll ? any : String.raw`[^\n]`;
     if (this.#source[this.#at] === "[") return this.#class(depth, flags.ignoreCase).whole;
-    const assertion = this.#match(/\\([AzZbBR])/y);
+    const assertion = this.#match(/\\([AzZbBRwWNO])/y);
     if (assertion) return outside[assertion[1]];
     const back = this.#match(/\\(?:[1-9]\d*|k<[^>]+>)/y);
     if (back) return back[0];

@@ -7,7 +7,7 @@
  */
 import { FormatError } from "../core/errors.ts";
 import { demand, demandObject, type JsonObject } from "../core/json.ts";
-import { flag, whole } from "../core/kinds.ts";
+import { flag, text, whole } from "../core/kinds.ts";
 import { show } from "../core/show.ts";
 import { addedTokenToJSON } from "./added_tokens.ts";
 import {
@@ -64,7 +64,11 @@ function choice(config: JsonObject, name: string, where: string): boolean | unde
 /** The vocabulary of a tokenizer.json's model, and how many entries it has. */
 function vocabularyOf(json: JsonObject): ReadonlyMap<string, number> {
   const { vocab } = demandObject(json.model, '"model" of tokenizer.json');
-  if (Array.isArray(vocab)) return new Map(vocab.map((entry, id) => [String((entry as unknown[])?.[0]), id]));
+  if (Array.isArray(vocab)) {
+    const tokenOf = (entry: unknown, id: number): string =>
+      demand((entry as unknown[] | null)?.[0], text, `token ${id} of tokenizer.json`);
+    return new Map(vocab.map((entry, id) => [tokenOf(entry, id), id]));
+  }
   return vocabularyMap(demandObject(vocab, '"model.vocab" of tokenizer.json') as Record<string, number>);
 }
 

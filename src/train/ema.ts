@@ -45,7 +45,7 @@ export class WeightAverage {
 
   /** Follows the weights after a step. */
   update(): void {
-    const n = this.#updates++, decay = Math.min(this.decay, (1 + n) / (10 + n));
+    const n = ++this.#updates, decay = Math.min(this.decay, (1 + n) / (10 + n));
     for (const { weights: p, average } of this.#pairs) {
       if (p.size === 0) continue;
       const rule = program(computeType(average.dtype), follow, { inputs: 2, scalars: 2 });

@@ -166,12 +166,8 @@ export async function evaluate(
 
 /** Why a loss is NaN. */
 async function noLoss(model: LogitsModel): Promise<FerrotypeError> {
-  const { flawIn } = await import("../nn/flaw.ts"), flaw = await flawIn(model.namedParameters());
-  return new FerrotypeError(
-    `evaluate: the loss is NaN: ${
-      flaw ?? "its weights are finite, so numbers on the way grew too large; load it in f32 or bf16"
-    }`,
-  );
+  const { whyIn } = await import("../nn/flaw.ts");
+  return new FerrotypeError(`evaluate: the loss is NaN: ${await whyIn(model.namedParameters())}`);
 }
 
 /** The sum of the losses of the targets that count. */

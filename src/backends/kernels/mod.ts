@@ -5,6 +5,7 @@
  */
 export * from "./attention.ts";
 export * from "./attention_step.ts";
+export * from "./conv.ts";
 export * from "./cross_entropy.ts";
 export * from "./experts.ts";
 export * from "./quantized.ts";

@@ -13,6 +13,7 @@ import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { byteSize } from "../../core/dtype.ts";
 import { counted } from "../../core/show.ts";
+import { demandScales } from "../block_scales.ts";
 import { checkConversion, convertBytes } from "../convert.ts";
 import type { FileDType } from "../disk_dtype.ts";
 import { quote } from "../quote.ts";
@@ -149,20 +150,25 @@ export class GgufView {
    * hold them exactly); what is held at once is the result and one piece.
    *
    * @throws {DTypeError} when the file's type cannot be converted to `dtype`.
+   * @throws {FormatError} for blocks whose scale is NaN or infinite.
    * @throws {ShapeError} for an array `into` of another length than the tensor takes.
    * @throws {FerrotypeError} for a file that is closed or cannot be read.
    * @throws {OptionError} for an `into` that is no Uint8Array.
    */
   async read(dtype: DType = this.dtype, into?: Uint8Array): Promise<Uint8Array> {
     const { type, shape, name } = this.info, { values, bytes, dtype: own } = ggufTypes[type];
-    if (dtype === own) return await this.bytes(into);
     const count = sizeOf(shape),
       what = `tensor ${quote(name)} of ${this.info.file}`,
-      blocks = isBlockType(type);
-    if (dtype === "q8" && isLikeQ8(type)) return await this.#asQ8(into);
+      blocks = isBlockType(type),
+      length = byteSize(dtype, count),
+      isLike = dtype === "q8" && isLikeQ8(type);
+    if (dtype === own || isLike) {
+      const read = await (isLike ? this.#asQ8(into) : this.bytes(into));
+      demandScales(dtype, read.subarray(0, length), what);
+      return read;
+    }
     const from = blocks ? "f32" : (own ?? type.toLowerCase()) as FileDType;
     if (from !== dtype) checkConversion(from, dtype, shape, what);
-    const length = byteSize(dtype, count);
     this.#checkRoom(into, length);
     const out = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
     const scratch = new Uint8Array(Math.min(count, pieceValues) / values * bytes);

@@ -29,8 +29,8 @@ export class DecoderCache extends CausalCache {
   }
 
   set kind(kind: string) {
-    const before = this.#kind, set = (): void => void (this.#kind = kind);
-    activeCapture()?.effect(this, () => this.#kind = before, set);
+    const state = { get: () => this.#kind, set: (kind: string) => void (this.#kind = kind) };
+    activeCapture()?.effect(this, state, () => void (this.#kind = kind));
     this.#kind = kind;
   }
 

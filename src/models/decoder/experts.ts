@@ -36,7 +36,10 @@ export interface ExpertFields {
 
 /** Reads the fields of experts. */
 export function expertsOf(c: ConfigFields, fields: ExpertFields): ExpertsConfig {
-  const { count: [name, fallback], inner, normalised, shared } = fields, count = c.size(name, fallback);
+  const { count: [name, fallback], inner, normalised, shared } = fields;
+  // transformers takes either name for the other, and 5 writes either.
+  const other = name === "num_experts" ? "num_local_experts" : "num_experts";
+  const count = c.size(name, c.raw(other) === undefined ? fallback : c.size(other));
   if (count > mostExperts) c.fail(name, `at most ${mostExperts}`);
   const active = c.size("num_experts_per_tok", fields.active);
   if (active > count) c.fail("num_experts_per_tok", `at most the ${count} ${name}`, active);

@@ -46,6 +46,11 @@ export class ConfigFields {
     return this.#json[name] ?? undefined;
   }
 
+  /** Whether a field is there, be it null. */
+  has(name: string): boolean {
+    return this.#json[name] !== undefined;
+  }
+
   #read<T>(name: string, kind: Kind, fallback: T | undefined): T {
     const value = this.raw(name);
     if (value === undefined) return fallback === undefined ? this.fail(name, kind.expected) : fallback;
@@ -137,13 +142,39 @@ export function activationOf(
   return activationNames[c.oneOf(name, Object.keys(activationNames) as ActivationName[], fallback)];
 }
 
-/**
- * Sizes that every family of the LLaMA kind has, and choices that most make alike; a family says what it does otherwise. Two fields
- * are not called the same by all.
- */
+/** A size that null turns off, and that is `fallback` where nothing is said. */
+export function sizeOrNone(c: ConfigFields, name: string, fallback: number | null): number | null {
+  if (!c.has(name)) return fallback;
+  return c.raw(name) === undefined ? null : c.size(name);
+}
+
+/** What a family has where a file says nothing, as transformers' class of it, and names of fields that are not the same in all. */
+export interface CommonOptions {
+  /** The longest text. */
+  readonly positions: number;
+  /** Added to the mean square. Default 1e-6. */
+  readonly normEps?: number;
+  /** Whether `attention_bias` counts. Default true. */
+  readonly biased?: boolean;
+  /** Whether `mlp_bias` counts. Default false. */
+  readonly biasedMLP?: boolean;
+  /** What is called `rms_norm_eps` in most. */
+  readonly eps?: string;
+  /** What is called `intermediate_size` in most. */
+  readonly inner?: string;
+}
+
+/** Sizes that every family of the LLaMA kind has, and choices that most make alike; a family says what it does otherwise. */
 export function commonFields(
   c: ConfigFields,
-  { eps = "rms_norm_eps", inner = "intermediate_size" }: { eps?: string; inner?: string } = {},
+  {
+    positions,
+    normEps = 1e-6,
+    biased = true,
+    biasedMLP = false,
+    eps = "rms_norm_eps",
+    inner = "intermediate_size",
+  }: CommonOptions,
 ): Omit<DecoderConfig, "layers"> {
   const hiddenSize = c.size("hidden_size"), heads = c.size("num_attention_heads");
   const kvHeads = c.size("num_key_value_heads", heads);
@@ -159,19 +190,19 @@ export function commonFields(
     bosTokenId: c.id("bos_token_id"),
     eosTokenId: c.ids("eos_token_id"),
     vocabSize: c.size("vocab_size"),
-    maxPositions: c.size("max_position_embeddings"),
+    maxPositions: c.size("max_position_embeddings", positions),
     hiddenSize,
     intermediateSize: c.size(inner),
     heads,
     kvHeads,
     headDim,
-    normEps: c.positive(eps, 1e-6),
+    normEps: c.positive(eps, normEps),
     normUnitOffset: false,
     normPlacement: "pre",
     qkNorm: null,
-    qkvBias: c.flag("attention_bias", false),
-    outputBias: c.flag("attention_bias", false),
-    mlpBias: c.flag("mlp_bias", false),
+    qkvBias: c.flag("attention_bias", false) && biased,
+    outputBias: c.flag("attention_bias", false) && biased,
+    mlpBias: c.flag("mlp_bias", false) && biasedMLP,
     fused: false,
     attentionScale: headDim ** -0.5,
     attentionSoftcap: null,
@@ -191,7 +222,9 @@ function scalingOf(c: ConfigFields, where: ConfigFields | null, maxPositions: nu
   if (where === null) return { ropeType: "default" };
   const key = where.raw("rope_type") === undefined && where.raw("type") !== undefined ? "type" : "rope_type";
   const kinds = ["default", "linear", "dynamic", "llama3", "yarn", "longrope", "su", "mrope"] as const;
-  const kind = where.oneOf<typeof kinds[number]>(key, kinds, "default");
+  const said = where.oneOf<typeof kinds[number]>(key, kinds, "default");
+  // The first Phi-3 called it by another's name.
+  const kind = said === "yarn" && where.raw("short_factor") !== undefined ? "longrope" : said;
   const original = (): number =>
     where.size("original_max_position_embeddings", c.size("original_max_position_embeddings", maxPositions));
   const optional = (name: string, as: string): Record<string, number> =>
@@ -230,6 +263,7 @@ function scalingOf(c: ConfigFields, where: ConfigFields | null, maxPositions: nu
         shortFactor: where.factors("short_factor"),
         longFactor: where.factors("long_factor"),
         originalMaxPositionEmbeddings: original(),
+        ...optional("factor", "factor"),
         ...optional("attention_factor", "attentionFactor"),
       };
   }
@@ -243,7 +277,8 @@ export function rotaryOf(
   kind?: string,
   part = 1,
 ): RotaryOptions {
-  const all = c.inside("rope_parameters"), entry = (kind && all?.inside(kind)) || all;
+  const all = c.inside("rope_parameters"),
+    entry = (kind && all?.inside(kind)) || all || c.inside("rope_scaling");
   const share = entry?.raw("partial_rotary_factor") === undefined
     ? c.positive("partial_rotary_factor", part)
     : entry.positive("partial_rotary_factor");
@@ -251,7 +286,7 @@ export function rotaryOf(
   if (share > 1 || width < 2 || width % 2 !== 0) {
     c.fail("partial_rotary_factor", `a share of head_dim ${headDim} that is even`, share);
   }
-  const scaling = scalingOf(c, entry ?? c.inside("rope_scaling"), maxPositions);
+  const scaling = scalingOf(c, entry, maxPositions);
   if (scaling.ropeType === "longrope") {
     for (
       const [name, list] of [["short_factor", scaling.shortFactor], [

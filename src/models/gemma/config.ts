@@ -7,9 +7,8 @@ import type { DecoderConfig } from "../decoder/config.ts";
 import { activationOf, commonFields, type ConfigFields, layersOf, rotaryOf } from "../decoder/fields.ts";
 
 /** What all generations of Gemma do. */
-export function gemmaFields(c: ConfigFields): Omit<DecoderConfig, "layers"> {
-  const common = commonFields(c);
-  // Older files say hidden_act "gelu" and mean the tanh form; hidden_activation counts where it is given.
+export function gemmaFields(c: ConfigFields, positions = 8192): Omit<DecoderConfig, "layers"> {
+  const common = commonFields(c, { positions });
   const activation = activationOf(c, "hidden_activation", "gelu_pytorch_tanh");
   return {
     ...common,
@@ -23,5 +22,9 @@ export function gemmaFields(c: ConfigFields): Omit<DecoderConfig, "layers"> {
 /** Reads the fields of a config.json. */
 export function gemmaConfig(c: ConfigFields): DecoderConfig {
   const common = gemmaFields(c), rotary = rotaryOf(c, common);
-  return { ...common, layers: layersOf(c, () => rotary, null, () => false) };
+  // The first files call it hidden_act, which later generations leave unread.
+  const activation = c.raw("hidden_activation") === undefined
+    ? activationOf(c, "hidden_act", "gelu_pytorch_tanh")
+    : common.activation;
+  return { ...common, activation, layers: layersOf(c, () => rotary, null, () => false) };
 }

@@ -8,7 +8,7 @@ import { commonFields, type ConfigFields, layersOf, rotaryOf } from "../decoder/
 
 /** Reads the fields of a config.json. */
 export function graniteConfig(c: ConfigFields): DecoderConfig {
-  const common = commonFields(c), rotary = rotaryOf(c, common);
+  const common = commonFields(c, { positions: 2048, biasedMLP: true }), rotary = rotaryOf(c, common);
   return {
     ...common,
     attentionScale: c.positive("attention_multiplier", 1),

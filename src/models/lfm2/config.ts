@@ -25,6 +25,7 @@ export function lfm2Config(c: ConfigFields): Lfm2Config {
     attention_dropout: 0,
   });
   const common = commonFields(c, {
+    positions: 128_000,
     eps: "norm_eps",
     inner: c.raw("block_ff_dim") === undefined ? "intermediate_size" : "block_ff_dim",
   });

@@ -8,6 +8,6 @@ import { commonFields, type ConfigFields, layersOf, rotaryOf } from "../decoder/
 
 /** Reads the fields of a config.json. */
 export function llamaConfig(c: ConfigFields): DecoderConfig {
-  const common = commonFields(c), rotary = rotaryOf(c, common);
+  const common = commonFields(c, { positions: 2048, biasedMLP: true }), rotary = rotaryOf(c, common);
   return { ...common, layers: layersOf(c, () => rotary, null, () => false) };
 }

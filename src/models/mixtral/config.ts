@@ -6,7 +6,7 @@
 import type { DecoderConfig } from "../decoder/config.ts";
 import { expertsOf } from "../decoder/experts.ts";
 import type { ConfigFields } from "../decoder/fields.ts";
-import { mistralConfig } from "../mistral/config.ts";
+import { mistralFields } from "../mistral/config.ts";
 
 /** Reads the fields of a config.json. */
 export function mixtralConfig(c: ConfigFields): DecoderConfig {
@@ -17,6 +17,6 @@ export function mixtralConfig(c: ConfigFields): DecoderConfig {
     inner: ["intermediate_size"],
     normalised: null,
   });
-  const config = mistralConfig(c);
+  const config = mistralFields(c, { theta: 1_000_000, normEps: 1e-5, window: null });
   return { ...config, experts, layers: config.layers.map((layer) => ({ ...layer, sparse: true })) };
 }

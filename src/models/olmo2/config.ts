@@ -8,7 +8,7 @@ import { commonFields, type ConfigFields, layersOf, rotaryOf } from "../decoder/
 
 /** Reads the fields of a config.json. */
 export function olmo2Config(c: ConfigFields): DecoderConfig {
-  const common = commonFields(c), rotary = rotaryOf(c, common);
+  const common = commonFields(c, { positions: 2048, normEps: 1e-5 }), rotary = rotaryOf(c, common);
   return {
     ...common,
     normPlacement: "post",

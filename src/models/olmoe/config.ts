@@ -15,7 +15,7 @@ export function olmoeConfig(c: ConfigFields): DecoderConfig {
     inner: ["intermediate_size"],
     normalised: false,
   });
-  const common = commonFields(c), rotary = rotaryOf(c, common);
+  const common = commonFields(c, { positions: 4096, normEps: 1e-5 }), rotary = rotaryOf(c, common);
   const layers = layersOf(c, () => rotary, null, () => false).map((layer) => ({ ...layer, sparse: true }));
-  return { ...common, normEps: c.positive("rms_norm_eps", 1e-5), qkNorm: "width", experts, layers };
+  return { ...common, qkNorm: "width", experts, layers };
 }

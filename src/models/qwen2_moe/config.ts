@@ -5,8 +5,8 @@
  */
 import type { DecoderConfig } from "../decoder/config.ts";
 import { expertsOf, sparseLayers } from "../decoder/experts.ts";
-import type { ConfigFields } from "../decoder/fields.ts";
-import { qwen2Config } from "../qwen2/config.ts";
+import { type ConfigFields, layersOf } from "../decoder/fields.ts";
+import { qwen2Config, qwenWindow } from "../qwen2/config.ts";
 
 /** Reads the fields of a config.json. */
 export function qwen2MoeConfig(c: ConfigFields): DecoderConfig {
@@ -18,10 +18,13 @@ export function qwen2MoeConfig(c: ConfigFields): DecoderConfig {
     shared: ["shared_expert_intermediate_size", 5632],
   });
   const isSparse = sparseLayers(c), qkvBias = c.flag("qkv_bias", true), config = qwen2Config(c);
+  const { window, border } = qwenWindow(c), [{ rotary }] = config.layers;
+  // Every second layer before the border has the window, where Qwen 2 has those from it on.
+  const layers = layersOf(c, () => rotary, window, (layer) => layer % 2 === 0 && layer < border);
   return {
     ...config,
     qkvBias,
     experts,
-    layers: config.layers.map((layer, i) => ({ ...layer, sparse: isSparse(i) })),
+    layers: layers.map((layer, i) => ({ ...layer, sparse: isSparse(i) })),
   };
 }

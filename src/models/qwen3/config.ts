@@ -9,6 +9,7 @@ import { qwenWindow } from "../qwen2/config.ts";
 
 /** Reads the fields of a config.json. */
 export function qwen3Config(c: ConfigFields): DecoderConfig {
-  const common = commonFields(c), rotary = rotaryOf(c, common), { window, from } = qwenWindow(c);
-  return { ...common, qkNorm: "head", layers: layersOf(c, () => rotary, window, (layer) => layer >= from) };
+  const common = commonFields(c, { positions: 32_768 }), rotary = rotaryOf(c, common);
+  const { window, border } = qwenWindow(c);
+  return { ...common, qkNorm: "head", layers: layersOf(c, () => rotary, window, (layer) => layer >= border) };
 }

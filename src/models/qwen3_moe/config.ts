@@ -6,6 +6,7 @@
 import type { DecoderConfig } from "../decoder/config.ts";
 import { expertsOf, sparseLayers } from "../decoder/experts.ts";
 import type { ConfigFields } from "../decoder/fields.ts";
+import { qwenWindow } from "../qwen2/config.ts";
 import { qwen3Config } from "../qwen3/config.ts";
 
 /** Reads the fields of a config.json. */
@@ -16,6 +17,11 @@ export function qwen3MoeConfig(c: ConfigFields): DecoderConfig {
     inner: ["moe_intermediate_size", 768],
     normalised: false,
   });
-  const isSparse = sparseLayers(c), config = qwen3Config(c);
-  return { ...config, experts, layers: config.layers.map((layer, i) => ({ ...layer, sparse: isSparse(i) })) };
+  const isSparse = sparseLayers(c), config = qwen3Config(c), { window } = qwenWindow(c);
+  // A window is that of all layers, whatever `layer_types` says.
+  return {
+    ...config,
+    experts,
+    layers: config.layers.map((layer, i) => ({ ...layer, window, sparse: isSparse(i) })),
+  };
 }

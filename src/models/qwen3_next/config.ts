@@ -62,7 +62,7 @@ export function qwen35Config(c: ConfigFields): Qwen3NextConfig {
 
 function deltaConfig(c: ConfigFields, grouped: boolean): Qwen3NextConfig {
   c.only({ mlp_bias: false, use_sliding_window: false });
-  const common = { ...commonFields(c), headDim: c.size("head_dim", 256) };
+  const common = { ...commonFields(c, { positions: 32_768 }), headDim: c.size("head_dim", 256) };
   const rotary = rotaryOf(c, common, 10_000, undefined, 0.25), every = c.size("full_attention_interval", 4);
   const kinds = layerKinds(c, "linear_attention", (layer) => (layer + 1) % every === 0);
   const kernel = c.size("linear_conv_kernel_dim", 4);

@@ -11,6 +11,7 @@ import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
 import { heldAs } from "../types.ts";
 import { valueOf, wrap } from "../values.ts";
+import { convolution } from "../../ops/convolution.ts";
 import { type Window, windowViews } from "../../ops/windows.ts";
 import { lossOperators } from "./losses.ts";
 
@@ -60,18 +61,12 @@ function bordered(x: Tensor, before: readonly number[], after: readonly number[]
   return f.pad(x, border, { value });
 }
 
-const convolutions = [f.conv1d, f.conv2d, f.conv3d];
-
 /** A convolution with the borders that a node says. */
 export function convolve(c: Call, x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   const axes = x.shape.length - 2, kernel = weight.shape.slice(2);
   if (axes < 1 || axes > 3) throw c.fail(`convolution is over 1 to 3 axes, not ${axes}`);
   const w = windowOf(c, x.shape.slice(2), kernel);
-  return convolutions[axes - 1](bordered(x, w.before, w.after, 0), weight, bias, {
-    stride: w.stride,
-    dilation: w.dilation,
-    groups: c.int("group", 1),
-  });
+  return convolution(`conv${axes}d`, x, weight, bias, { ...w, groups: c.int("group", 1) });
 }
 
 const transposed = [f.convTranspose1d, f.convTranspose2d, f.convTranspose3d];

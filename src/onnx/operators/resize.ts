@@ -6,7 +6,7 @@
 import { normalizeAxis } from "../../core/shape.ts";
 import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
-import { along, cubicKernel, linearKernel, sampleMatrix } from "../../ops/resample.ts";
+import { along, cubicKernel, elementsAt, linearKernel, sampleMatrix } from "../../ops/resample.ts";
 import { type Call, nodeName, type OperatorTable, type Result } from "../call.ts";
 import { valueOf } from "../values.ts";
 
@@ -97,8 +97,9 @@ function resize(c: Call): Result {
     ? (policy === "not_larger" ? Math.min : Math.max)(...sizes.map((n, i) => n / x.shape[axes[i]]))
     : null;
   let y = x, outside: { axis: number; list: boolean[] }[] = [];
-  axes.forEach((axis, i) => {
-    const n = x.shape[axis];
+  // What lies next to each other is spread first, while there is less of it.
+  [...axes.keys()].sort((i, j) => axes[j] - axes[i]).forEach((i) => {
+    const axis = axes[i], n = x.shape[axis];
     const scale = common ?? (scales ? scales[i] : (sizes as number[])[i] / n);
     const out = common !== null ? Math.round(n * common) : sizes ? sizes[i] : Math.floor(n * scale);
     if (!(scale > 0) || !Number.isSafeInteger(out)) throw c.fail(`axis ${axis} of ${n} by ${scale}`);
@@ -112,11 +113,10 @@ function resize(c: Call): Result {
     if (mode === "nearest") {
       const nearest = nearestOf(c, c.text("nearest_mode", old ? "floor" : "round_prefer_floor"));
       const at = Array.from({ length: out }, (_, k) => Math.min(Math.max(nearest(place(k)), 0), n - 1));
-      const index = f.tensor(at, { dtype: "i32", device: x.device });
       const own = y.dtype;
       y = own === "u8" || own === "bool"
-        ? f.toDType(f.indexSelect(f.toDType(y, "i32"), axis, index), own)
-        : f.indexSelect(y, axis, index);
+        ? f.toDType(elementsAt(f.toDType(y, "i32"), axis, at), own)
+        : elementsAt(y, axis, at);
     } else {
       const { rows, outside: list } = matrixOf(c, mode, n, out, scale, place);
       const isWhole = !["f32", "f64"].includes(y.dtype);

@@ -18,7 +18,7 @@ import {
   variable,
   withRecording,
 } from "../../tensor/mod.ts";
-import { alias, record } from "../bridge.ts";
+import { alias, demandTensor, demandTensors, record } from "../bridge.ts";
 import { type Draws, withDraws } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -41,6 +41,7 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
  * `torch.utils.checkpoint`.
  *
  * @throws {OptionError} for what is no function; what `f` throws.
+ * @throws {DTypeError} for arguments and results that are no tensors.
  * @example
  * ```ts
  * const block = checkpoint((x: Tensor) => mlp.forward(ln.forward(x)));
@@ -51,12 +52,18 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
 export function checkpoint<A extends Tensor[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {
   demandNoMore(arguments, 1, "checkpoint");
   demandFunction("checkpoint", f);
+  const run = (args: A): Tensor => {
+    const y = f(...args);
+    demandTensor("checkpoint", y, "what f gives");
+    return y;
+  };
   return (...args) => {
-    if (!isRecording()) return tidy(() => f(...args));
+    demandTensors("checkpoint", args, "an argument");
+    if (!isRecording()) return tidy(() => run(args));
     const draws: Draws = { list: [], next: null }, since = nodesSoFar();
     const { value, outside } = tidy(() => {
       const own = args.map((t) => t.requiresGrad ? variable(t, false) as Tensor : alias(t));
-      const y = withDraws(draws, () => f(...own as A)), outside = outsideOf(y, since);
+      const y = withDraws(draws, () => run(own as A)), outside = outsideOf(y, since);
       for (const node of y.node ? history(y.node) : []) if (node.id > since) node.release();
       return { value: noGrad(() => alias(y)), outside };
     });
@@ -66,7 +73,7 @@ export function checkpoint<A extends Tensor[]>(f: (...args: A) => Tensor): (...a
         again = (): (Tensor | null)[] =>
           withRecording(true, () => {
             const own = saved.map((t, i) => needs[i] ? variable(t, createGraph) as Tensor : t);
-            const y = withDraws({ list: draws.list, next: 0 }, () => f(...own as A));
+            const y = withDraws({ list: draws.list, next: 0 }, () => run(own as A));
             const wanted = [...own, ...inputs.slice(args.length)].filter((_, i) => needs[i]);
             const found = y.node ? gradients(y, wanted, g, { createGraph }) : wanted.map(() => null);
             let k = 0;

@@ -4,10 +4,11 @@
  * @module
  */
 import { demandFunction, demandNoMore } from "../../core/demand.ts";
-import { OptionError } from "../../core/errors.ts";
+import { OptionError, ShapeError } from "../../core/errors.ts";
+import { formatShape, sameShape } from "../../core/shape.ts";
 import { counted } from "../../core/show.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
-import { alias, record } from "../bridge.ts";
+import { alias, demandTensor, demandTensors, record } from "../bridge.ts";
 import type { Tensor } from "../tensor.ts";
 
 /**
@@ -32,6 +33,8 @@ export type CustomBackward<A extends Tensor[]> = (
  * ```
  * @throws {OptionError} for an `f` or a `backward` that is no function; when the gradient is taken, for another number of
  *   gradients than of inputs.
+ * @throws {ShapeError} when a gradient is not of its input's shape.
+ * @throws {DTypeError} for arguments, results and gradients that are no tensors.
  * @category Tensors
  */
 export function customGradient<A extends Tensor[]>(
@@ -42,9 +45,11 @@ export function customGradient<A extends Tensor[]>(
   demandFunction("customGradient", f);
   demandFunction("customGradient", backward, "backward");
   return (...args) => {
+    demandTensors("customGradient", args, "an argument");
     const y = noGrad(() =>
       tidy(() => {
         const y = f(...args);
+        demandTensor("customGradient", y, "what f gives");
         // Also where f gives back what it was given.
         return y.node ? alias(y) : y;
       })
@@ -60,6 +65,16 @@ export function customGradient<A extends Tensor[]>(
           }; give one for each, or null`,
         );
       }
+      list.forEach((g, i) => {
+        if (g === null) return;
+        demandTensor("customGradient", g, `gradient ${i} of backward`);
+        if (sameShape(g.shape, args[i].shape)) return;
+        throw new ShapeError(
+          `customGradient: gradient ${i} of backward has shape ${formatShape(g.shape)}, its input ${
+            formatShape(args[i].shape)
+          }`,
+        );
+      });
       return list;
     });
   };

@@ -18,7 +18,7 @@ import {
   variable,
   withRecording,
 } from "../../tensor/mod.ts";
-import { alias, demandTensors } from "../bridge.ts";
+import { alias, demandTensor, demandTensors } from "../bridge.ts";
 import { eye, zeros } from "../create.ts";
 import { add, mul } from "../elementwise.ts";
 import { stack } from "../join.ts";
@@ -69,6 +69,7 @@ export function jvp(
   return tidy(() =>
     withRecording(true, () => {
       const xs = primals.map((t) => variable(t, outside) as Tensor), y = f(...xs);
+      demandTensor("jvp", y, "what f gives");
       const nested = outside && dependsOnOthers(y.node, xs) ||
         outside && tangents.some((t) => t.requiresGrad);
       const value = nested ? y : alias(y), u = zerosFor(y).requiresGrad_();
@@ -104,6 +105,7 @@ const jacobianOptions: OptionTable<JacobianOptions> = { argnums: whole(0) };
  * As `jax.jacobian`, `torch.func.jacrev`: one pass back for each element of the result.
  *
  * @throws {OptionError} for what is no function; what `f` throws.
+ * @throws {DTypeError} for an argument or a result that is no tensor.
  * @example
  * ```ts
  * jacobian((x: Tensor) => x.square())(tensor([1, 2])); // [[2, 0], [0, 4]]
@@ -118,13 +120,15 @@ export function jacobian(
   demandFunction("jacobian", f);
   const { argnums = 0 } = checkOptions("jacobian", options, jacobianOptions);
   return (...args) => {
-    if (!args[argnums]) {
+    if (argnums >= args.length) {
       throw new ShapeError(`jacobian: argument ${argnums} was asked for, ${args.length} were given`);
     }
+    demandTensor("jacobian", args[argnums], `argument ${argnums}`);
     const outside = isRecording();
     return tidy(() =>
       withRecording(true, () => {
         const own = [...args], x = own[argnums] = variable(args[argnums], outside) as Tensor, y = f(...own);
+        demandTensor("jacobian", y, "what f gives");
         const shape = [...y.shape, ...x.shape],
           empty = (): Tensor => zeros(shape, { dtype: x.dtype, device: x.device });
         if (!y.node || y.size === 0) return empty();
@@ -146,6 +150,7 @@ export function jacobian(
  * As `jax.hessian`, `torch.func.hessian`.
  *
  * @throws {OptionError} for what is no function; what `f` throws.
+ * @throws {DTypeError} for an argument or a result that is no tensor.
  * @category Tensors
  */
 export function hessian(

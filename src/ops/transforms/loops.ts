@@ -6,11 +6,11 @@
  * @module
  */
 import { demandFunction, demandNoMore } from "../../core/demand.ts";
-import { OptionError, ShapeError } from "../../core/errors.ts";
+import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
 import { either, listOf, orNull, whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { formatShape } from "../../core/shape.ts";
-import { counted } from "../../core/show.ts";
+import { counted, show } from "../../core/show.ts";
 import { type Leaf, leavesOf, mapTree, tidy } from "../../tensor/mod.ts";
 import { stack } from "../join.ts";
 import { Tensor } from "../tensor.ts";
@@ -39,16 +39,33 @@ const vmapOptions: OptionTable<VmapOptions> = {
 };
 
 /** Trees of one form as one tree of lists, and each list through `join`. */
-function joined(trees: readonly unknown[], join: (parts: Tensor[]) => Tensor): unknown {
-  const leaves = trees.map((tree) => {
-    const found: Leaf[] = [];
-    leavesOf(tree, found, []);
-    return found;
-  });
+function joined(what: string, trees: readonly unknown[], join: (parts: Tensor[]) => Tensor): unknown {
+  const forms: string[] = [],
+    leaves = trees.map((tree) => {
+      const found: Leaf[] = [], form: string[] = [];
+      leavesOf(tree, found, form, `${what}: what f gives`);
+      forms.push(form.join(""));
+      return found;
+    });
+  const other = forms.findIndex((form) => form !== forms[0]);
+  if (other >= 0) {
+    throw new ShapeError(
+      `${what}: f gives lists, objects and tensors of another form at ${other} than at 0; give the same each time`,
+    );
+  }
   let at = 0;
   return mapTree(trees[0], (first) => {
     const place = at++;
-    return first instanceof Tensor ? join(leaves.map((list) => list[place] as Tensor)) : first;
+    if (first instanceof Tensor) return join(leaves.map((list) => list[place] as Tensor));
+    const k = leaves.findIndex((list) => !Object.is(list[place], first));
+    if (k >= 0) {
+      throw new DTypeError(
+        `${what}: f gives ${show(first)} at 0 and ${
+          show(leaves[k][place])
+        } at ${k}; only tensors are stacked`,
+      );
+    }
+    return first;
   });
 }
 
@@ -61,7 +78,9 @@ function joined(trees: readonly unknown[], join: (parts: Tensor[]) => Tensor): u
  * const perExample = vmap(grad((w: Tensor, x: Tensor) => w.mul(x).sum().square()), { inDims: [null, 0] });
  * perExample(w, batch); // a gradient for each row of batch
  * ```
- * @throws {ShapeError} when the dims walked differ in size, or there are none.
+ * @throws {ShapeError} when the dims walked differ in size, there are none, or `f` gives results of another form for another example.
+ * @throws {DTypeError} when `f` gives something else than tensors that differs from example to example.
+ * @throws {CaptureError} for arguments and results that hold themselves.
  * @throws {OptionError} for an `f` that is no function, and options that do not exist, or values that they do not take.
  * @category Tensors
  */
@@ -120,7 +139,7 @@ export function vmap<A extends unknown[], R>(
             )
           ) as A),
       );
-      return joined(results, (parts) => stack(parts, outDims)) as R;
+      return joined("vmap", results, (parts) => stack(parts, outDims)) as R;
     });
   };
 }
@@ -133,8 +152,10 @@ export function vmap<A extends unknown[], R>(
  * ```ts
  * const [total, sums] = scan((sum: Tensor, x: Tensor) => [sum.add(x), sum.add(x)], zeros([]), tensor([1, 2, 3])); // 6, [1, 3, 6]
  * ```
- * @throws {ShapeError} when the tensors of `xs` differ in their first dim, or it is 0.
- * @throws {OptionError} for an `f` that is no function.
+ * @throws {ShapeError} when the tensors of `xs` differ in their first dim, or it is 0, and for results of another form.
+ * @throws {OptionError} for an `f` that is no function or does not give a list of two.
+ * @throws {DTypeError} when `f` gives something else than tensors that differs from step to step.
+ * @throws {CaptureError} for states and results that hold themselves.
  * @category Tensors
  */
 export function scan<C, X, Y>(f: (carry: C, x: X) => readonly [C, Y], init: C, xs: X): [carry: C, ys: Y] {
@@ -156,13 +177,15 @@ export function scan<C, X, Y>(f: (carry: C, x: X) => readonly [C, Y], init: C, x
     const ys: Y[] = [];
     let carry = init;
     for (let k = 0; k < length!; k++) {
-      const [next, y] = f(
-        carry,
-        mapTree(xs, (leaf) => leaf instanceof Tensor ? select(leaf, 0, k) : leaf) as X,
-      );
-      carry = next;
-      ys.push(y);
+      const pair = f(carry, mapTree(xs, (leaf) => leaf instanceof Tensor ? select(leaf, 0, k) : leaf) as X);
+      if (!Array.isArray(pair) || pair.length !== 2) {
+        throw new OptionError(
+          `scan: f gives ${show(pair)}, expected a list of two: the next state and a result`,
+        );
+      }
+      carry = pair[0];
+      ys.push(pair[1]);
     }
-    return [carry, joined(ys, (parts) => stack(parts, 0)) as Y];
+    return [carry, joined("scan", ys, (parts) => stack(parts, 0)) as Y];
   });
 }

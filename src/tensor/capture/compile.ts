@@ -7,19 +7,22 @@ import { demandNoMore } from "../../core/demand.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { flag } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
-import { sameShape, type Shape } from "../../core/shape.ts";
+import { sameShape } from "../../core/shape.ts";
 import { gradients, variable } from "../backward.ts";
 import { TensorBase } from "../base.ts";
-import { defaultDevice } from "../device.ts";
 import type { Storage } from "../storage.ts";
+import { tidy } from "../lifetime.ts";
 import { activeWatcher, isRecording, record, withRecording } from "../tape.ts";
 import { activeCapture } from "./gate.ts";
-import { describeTrace } from "./describe.ts";
+import { fits, type Form, formOf } from "./form.ts";
 import { type Evidence, handedOn } from "./handed_on.ts";
+import { demandUnchanged, type Lead, leadsOf, statesOf, versionOf, withStates } from "./outside.ts";
+import { demandSteady } from "./leaves.ts";
+import { doSame, isLooked, numbersOf } from "./looks.ts";
 import { planText } from "./plan.ts";
 import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
-import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
+import type { LeafGradient, Trace } from "./trace.ts";
 import { Tracer } from "./tracer.ts";
 import { type Leaf, leavesOf, mapTree } from "./tree.ts";
 
@@ -27,8 +30,6 @@ import { type Leaf, leavesOf, mapTree } from "./tree.ts";
 const mostPrograms = 8;
 /** Numbers that are remembered to need no program of their own. */
 const mostChecked = 1024;
-/** New numbers of which each is looked at, where the text of a function makes it likely that it hands them on. */
-const firstLooks = 16;
 /** Traces after which a note says that something makes the function trace again and again. */
 const manyTraces = 16;
 
@@ -67,33 +68,13 @@ export interface CompileOptions {
 
 const compileOptions: OptionTable<CompileOptions> = { optimize: flag };
 
-/** A form of arguments that a program is for. */
-interface Form {
-  readonly shape: string;
-  readonly leaves: readonly LeafForm[];
-  readonly isRecording: boolean;
-  readonly device: string;
-}
-
-type LeafForm =
-  | {
-    readonly kind: "tensor";
-    readonly dtype: string;
-    readonly shape: Shape;
-    readonly strides: readonly number[];
-    readonly backend: unknown;
-    readonly tape: "none" | "leaf" | "inside";
-    /** The first argument on the same memory. */
-    readonly shares: number;
-  }
-  | { readonly kind: "number"; value: number | null }
-  | { readonly kind: "other"; readonly value: unknown };
-
 /** A program and what it is for. */
 interface Entry {
   readonly form: Form;
   readonly trace: Trace;
   readonly program: Program;
+  /** Results that gradients go through. */
+  readonly leads: readonly Lead[];
   replay: Replay | null;
   readonly storages: ReadonlyMap<Storage, boolean>;
   /** Places of arguments that share memory with a captured tensor. */
@@ -104,55 +85,6 @@ interface Entry {
   trusted: number;
 }
 
-const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" =>
-  !t.node ? "none" : t.node.leaf ? "leaf" : "inside";
-
-function formOf(shape: string, leaves: readonly Leaf[]): Form {
-  const forms = leaves.map((leaf, i): LeafForm => {
-    if (leaf instanceof TensorBase) {
-      const { dtype, shape, strides, storage } = leaf;
-      const shares = leaves.findIndex((other) => other instanceof TensorBase && other.storage === storage);
-      return {
-        kind: "tensor",
-        dtype,
-        shape,
-        strides,
-        backend: storage.backend,
-        tape: tapeOf(leaf),
-        shares: shares < 0 ? i : shares,
-      };
-    }
-    if (typeof leaf === "number") return { kind: "number", value: null };
-    return { kind: "other", value: leaf };
-  });
-  return { shape, leaves: forms, isRecording: isRecording(), device: defaultDevice() };
-}
-
-function fits(form: Form, shape: string, leaves: readonly Leaf[], recording: boolean): boolean {
-  if (form.shape !== shape || form.isRecording !== recording || form.device !== defaultDevice()) return false;
-  for (let i = 0; i < leaves.length; i++) {
-    const own = form.leaves[i], leaf = leaves[i];
-    if (own.kind === "number") {
-      if (own.value !== null && !Object.is(own.value, leaf)) return false;
-    } else if (own.kind === "other") {
-      if (!Object.is(own.value, leaf)) return false;
-    } else {
-      const t = leaf as TensorBase, { storage } = t;
-      if (own.dtype !== t.dtype || own.backend !== storage.backend || own.tape !== tapeOf(t)) return false;
-      if (!sameShape(own.shape, t.shape) || !sameShape(own.strides, t.strides)) return false;
-      if (own.shares !== i) {
-        if ((leaves[own.shares] as TensorBase).storage !== storage) return false;
-      } else {
-        for (let j = 0; j < i; j++) {
-          const other = leaves[j];
-          if (other instanceof TensorBase && other.storage === storage) return false;
-        }
-      }
-    }
-  }
-  return true;
-}
-
 function gradientFits({ leaf, before }: LeafGradient, leaves: readonly Leaf[]): boolean {
   const owner = typeof leaf === "number" ? leaves[leaf] as TensorBase : leaf;
   if (owner.isDisposed) return false;
@@ -161,6 +93,9 @@ function gradientFits({ leaf, before }: LeafGradient, leaves: readonly Leaf[]): 
   return grad.dtype === before.dtype && !grad.node && sameShape(grad.shape, before.shape) &&
     sameShape(grad.strides, before.strides) && (grad.storage.holders === 1) === before.isAlone;
 }
+
+/** Stands for a tensor in a tree of arguments. */
+const place = Symbol("tensor");
 
 /** What {@link compile} makes. */
 class CompiledFunction {
@@ -189,17 +124,26 @@ class CompiledFunction {
     // Within another capture it is part of that program; and who watches wants to see every operation.
     if (activeCapture() || activeWatcher()) return this.#f(...args);
     const leaves: Leaf[] = [], shape: string[] = [];
-    leavesOf(args, leaves, shape);
-    const entry = this.#entryFor(args, shape.join(""), leaves);
+    leavesOf(args, leaves, shape, "compile: an argument");
+    demandSteady(leaves);
+    const entry = this.#entryFor(args, shape.join(""), leaves), { trace } = entry;
+    const leads = isRecording() ? entry.leads : [], isLed = leads.some(({ to }) => to.length > 0);
+    // A gradient from outside computes the function again: what may be done only once goes on the tape as it is.
+    if (isLed && !trace.isRepeatable) return tidy(() => this.#f(...args));
+    const states = isLed ? statesOf(trace) : [], before = states.map((state) => state.get());
     entry.replay ??= new Replay(entry.program);
     const result = entry.replay.run(leaves);
-    for (const place of entry.trace.disposed) (leaves[place] as TensorBase).dispose();
-    return this.#onTape(entry, args, leaves, result);
+    for (const place of trace.disposed) (leaves[place] as TensorBase).dispose();
+    if (leads.length) {
+      this.#onTape(entry, args, leaves, result, leads, (f) => withStates(states, before, f));
+    }
+    return result;
   }
 
   plan(args: unknown[]): string {
     const leaves: Leaf[] = [], shape: string[] = [];
-    leavesOf(args, leaves, shape);
+    leavesOf(args, leaves, shape, "compile: an argument");
+    demandSteady(leaves);
     return planText(this.#entryFor(args, shape.join(""), leaves).program);
   }
 
@@ -220,7 +164,7 @@ class CompiledFunction {
       }
       if (!fits(entry.form, shape, leaves, recording)) continue;
       if (!entry.trace.gradients.every((one) => gradientFits(one, leaves))) continue;
-      if (!entry.trace.guards.every(({ read, was }) => read() === was)) continue;
+      if (!entry.trace.guards.every(({ read, was }) => Object.is(read(), was))) continue;
       if (!this.#overlapFits(entry, leaves) || !this.#numbersFit(entry, args, leaves)) continue;
       if (i !== this.#entries.length - 1) this.#entries.push(...this.#entries.splice(i, 1));
       return entry;
@@ -323,6 +267,7 @@ class CompiledFunction {
       form,
       trace,
       program,
+      leads: leadsOf(trace),
       replay: null,
       storages,
       overlaps,
@@ -344,35 +289,45 @@ class CompiledFunction {
     return entry;
   }
 
-  /** Puts results on the tape that depend on what wants gradients. */
-  #onTape({ trace }: Entry, args: unknown[], leaves: readonly Leaf[], result: unknown): unknown {
-    if (!isRecording()) return result;
+  /** Puts results on the tape that depend on what wants gradients; `asThen` has states of JavaScript as they were. */
+  #onTape(
+    { trace }: Entry,
+    args: unknown[],
+    leaves: readonly Leaf[],
+    result: unknown,
+    leads: readonly Lead[],
+    asThen: <T>(f: () => T) => T,
+  ): void {
     const made: TensorBase[] = [];
     mapTree(result, (leaf) => {
       if (leaf instanceof TensorBase) made.push(leaf);
       return leaf;
     });
-    let at = 0;
-    mapTree(trace.result, (leaf) => {
-      if (!(leaf instanceof ResultTensor)) return leaf;
-      const { gradientTo, gradientToOutside } = leaf, place = at++;
-      if (!gradientTo.length && !gradientToOutside.length) return leaf;
-      const inputs = gradientTo.map((i) => leaves[i] as TensorBase);
-      const outside = gradientToOutside.map((node) => ({ node }) as TensorBase);
-      record("compile", made[place], [...inputs, ...outside], inputs, {
-        backward: (g, _, needs) => {
+    // What the function is given again: lists and objects may change, and tensors may be disposed.
+    const tree = mapTree(args, (leaf) => leaf instanceof TensorBase ? place : leaf),
+      given = leaves.filter((leaf) => leaf instanceof TensorBase),
+      versions = trace.captured.map(versionOf);
+    for (const { at, to, outside } of leads) {
+      const inputs = to.map((i) => leaves[i] as TensorBase),
+        others = outside.map((node) => ({ node }) as TensorBase);
+      record("compile", made[at], [...inputs, ...others], given, {
+        backward: (g, saved, needs) => {
           if (needs.slice(inputs.length).includes(true)) {
             throw new CaptureError(
               "a gradient was asked for through the result of a compiled function, to a tensor that the function closes " +
                 "over: call backward inside of the function, or pass the tensor as an argument",
             );
           }
-          return [...this.#gradients(args, gradientTo, place, g), ...outside.map(() => null)];
+          const found = asThen(() => {
+            demandUnchanged(trace, versions);
+            let next = 0;
+            const again = mapTree(tree, (leaf) => leaf === place ? saved[next++] : leaf);
+            return this.#gradients(again as unknown[], to, at, g);
+          });
+          return [...found, ...others.map(() => null)];
         },
       });
-      return leaf;
-    });
-    return result;
+    }
   }
 
   /** Gradients of result number `place` by arguments, from that of the result: the function again, and back. */
@@ -404,55 +359,6 @@ class CompiledFunction {
     }
     return back.call([g, args]) as (TensorBase | null)[];
   }
-}
-
-function numberForm(form: Form, i: number): number | null {
-  const own = form.leaves[i];
-  return own.kind === "number" ? own.value : null;
-}
-
-/** Numbers that a program is not for alone, with their places: all, or those that JavaScript likely treats in a way of their own. */
-function numbersOf(leaves: readonly Leaf[], form: Form | null, all: boolean): string {
-  const found: string[] = [];
-  leaves.forEach((leaf, i) => {
-    if (typeof leaf !== "number" || (form && numberForm(form, i) !== null)) return;
-    if (all || isSpecial(leaf)) found.push(`${i}:${Object.is(leaf, -0) ? "-0" : leaf}`);
-  });
-  return found.join();
-}
-
-/** Numbers that JavaScript code is likely to treat in a way of their own. */
-function isSpecial(x: unknown): boolean {
-  return typeof x === "number" && (x === 0 || x === 1 || x === -1 || !Number.isFinite(x));
-}
-
-/** Whether a trace with the numbers of `leaves` as they are does what `bound` does with them. */
-function doSame(plain: Trace, bound: Trace, leaves: readonly Leaf[]): boolean {
-  if (describe(plain, leaves, null) !== describe(bound, leaves, leaves)) return false;
-  // Two tensors from outside are not the same because they are alike; state that each trace made for itself is.
-  const outside = ({ captured, storagesBefore }: Trace): (Storage | null)[] =>
-    captured.map(({ source }) => {
-      const { storage } = source as { storage: Storage };
-      return storage.number < storagesBefore ? storage : null;
-    });
-  const own = outside(plain), others = outside(bound);
-  return own.every((storage, i) => !storage || !others[i] || storage === others[i]);
-}
-
-/** Whether the `count`-th number is looked at though it is likely only handed on: the first ones, then at every power of two. */
-function isLooked(count: number): boolean {
-  return count <= firstLooks || (count & (count - 1)) === 0;
-}
-
-/** What a trace does, as text; numbers that are arguments show as what `leaves` holds. */
-function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] | null): string {
-  const number = (x: unknown): string => {
-    if (typeof x !== "object" || x === null) return Object.is(x, -0) ? "-0" : String(x);
-    const { index } = x as { index: number };
-    if (index < trace.numberArguments.length) return String((bound ?? leaves)[trace.numberArguments[index]]);
-    return `host ${index}`;
-  };
-  return describeTrace(trace, number);
 }
 
 /**

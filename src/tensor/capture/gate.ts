@@ -12,6 +12,14 @@ import { CaptureError } from "../../core/errors.ts";
 import type { TensorBase } from "../base.ts";
 import type { TapeNode } from "../tape.ts";
 
+/** Something in JavaScript that a run changes, so that it can be put back. */
+export interface HostState {
+  /** What it is now. */
+  get(): unknown;
+  /** Makes it what {@link get} gave. */
+  set(state: unknown): void;
+}
+
 /** What listens while a function is captured. */
 export interface Capture {
   /** What takes the operations of `backend`. */
@@ -23,8 +31,8 @@ export interface Capture {
    * @throws {CaptureError} when it was made outside.
    */
   pass(node: TapeNode): void;
-  /** Places for `count` numbers that `numbers` gives anew in every run. */
-  perRun(count: number, numbers: () => readonly number[]): number[];
+  /** Places for `count` numbers that `numbers` gives anew in every run, changing `state` or looking at who knows what. */
+  perRun(count: number, numbers: () => readonly number[], state?: HostState): number[];
   /** When an operation of a run fails, `errorOf` is asked what is wrong with `ids`, if they came from outside: null for nothing. */
   explain(backend: Backend, ids: View, errorOf: (id: number | bigint) => Error | null): void;
   /** Calls `f` in every run, before anything is done: it may refuse what the run was given. */
@@ -33,8 +41,8 @@ export interface Capture {
   lookAtDivisor(name: string, backend: Backend, divisor: View): void;
   /** Runs `f`, whose operations are done though others did the same before: what is computed again was not kept. */
   apart<T>(f: () => T): T;
-  /** Bytes that `bytes` gives anew in every run, copied to the start of `buffer`. */
-  uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array): void;
+  /** Bytes that `bytes` gives anew in every run, of the arguments alone or changing `state`, copied to the start of `buffer`. */
+  uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array, state?: HostState): void;
   /**
    * The program is good only as long as `read`, of `owner`, gives what it gives now (unless the function itself set it); or
    * gives `was`, which it gave before the function set it.
@@ -45,8 +53,8 @@ export interface Capture {
    * nothing is made, where it is to be said in operations of devices.
    */
   asOne(name: string, inputs: readonly TensorBase[], make: () => TensorBase): TensorBase | null;
-  /** The function sets something of `owner`: `undo` is called when the capture ends, `redo` in every run. */
-  effect(owner: object, undo: () => void, redo: () => void): void;
+  /** The function is about to change `state` of `owner`, which is put back when the capture ends: every run does `redo`. */
+  effect(owner: object, state: HostState, redo: () => void): void;
 }
 
 let active: Capture | null = null;
@@ -75,9 +83,16 @@ export function outsideCapture<T>(f: () => T): T {
   return active ? withCapture(null, f) : f();
 }
 
-/** `numbers()`, of which there are `count`: in a program, places for what it gives in each run. */
-export function perRun(count: number, numbers: () => readonly number[]): readonly number[] {
-  return active ? active.perRun(count, numbers) : numbers();
+/**
+ * `numbers()`, of which there are `count`: in a program, places for what it gives in each run. `state` is what taking them changes;
+ * without it nobody knows what they depend on.
+ */
+export function perRun(
+  count: number,
+  numbers: () => readonly number[],
+  state?: HostState,
+): readonly number[] {
+  return active ? active.perRun(count, numbers, state) : numbers();
 }
 
 /**

@@ -19,6 +19,7 @@ import { demandNonzero, integersOf } from "../divisor.ts";
 import { computeType } from "../expression.ts";
 import { keep } from "../lifetime.ts";
 import { Storage } from "../storage.ts";
+import { mayFailBeforeChanges } from "./failing.ts";
 import { hasNumbers } from "./numbers.ts";
 import type { Program } from "./program.ts";
 import { ResultTensor } from "./trace.ts";
@@ -140,9 +141,34 @@ export class Replay {
 
   /** Does it with these arguments, and gives what the function gives. */
   run(leaves: readonly Leaf[]): unknown {
+    const { host } = this.program.trace;
+    this.#failedAt = -1;
+    this.#before.length = 0;
+    try {
+      this.#runAll(leaves);
+    } catch (error) {
+      // What the function would have changed only after what failed is as it was.
+      for (let i = this.#before.length - 1; i >= 0; i--) {
+        const { state, at } = host[i];
+        if (at > this.#failedAt) state?.set(this.#before[i]);
+      }
+      throw error;
+    }
+    return this.#results(leaves);
+  }
+
+  /** What states of JavaScript were before this run changed them. */
+  readonly #before: unknown[] = [];
+  /** The place of the operation that is done, by which it is known which failed; -1 while none was. */
+  #failedAt = -1;
+
+  #runAll(leaves: readonly Leaf[]): void {
     const { trace, numbers } = this.program;
     trace.numberArguments.forEach((place, i) => trace.numbers[i].current = leaves[place] as number);
-    for (const happen of trace.host) happen();
+    for (const { happen, state } of trace.host) {
+      this.#before.push(state?.get());
+      happen();
+    }
     for (const [backend, own] of numbers) {
       const bytes = own.byteLength ? own.bytes() : null;
       if (bytes) backend.upload(this.#fixed.get(own.value)!, 0, bytes);
@@ -164,7 +190,6 @@ export class Replay {
       for (const storage of this.#writtenStorages) storage.version++;
       for (const place of this.#writtenArguments) (leaves[place] as TensorBase).storage.version++;
     }
-    return this.#results(leaves);
   }
 
   /** @throws what is wrong with ids from outside, where that is known better than by the operation that failed. */
@@ -275,6 +300,7 @@ export class Replay {
 
   #doNow(ready: Ready): void {
     const { step, args } = ready;
+    this.#failedAt = step.at;
     this.#do(step, args ?? current(this.#bind(step)));
   }
 
@@ -295,7 +321,7 @@ export class Replay {
       args && !isCapturable && tries < mostTries && step.backend.capture
     );
     if (isOpen) return;
-    const spans: (Ready | Span)[] = [];
+    const spans: (Ready | Span)[] = [], failing = mayFailBeforeChanges(this.program.steps);
     let open: Ready[] = [];
     const close = (): void => {
       if (open.length) spans.push({ steps: open, work: null });
@@ -305,6 +331,7 @@ export class Replay {
       if (!ready.isCapturable || (open.length && open[0].step.backend !== ready.step.backend)) close();
       if (ready.isCapturable) open.push(ready);
       else spans.push(ready);
+      if (failing.has(ready.step)) close();
     }
     close();
     this.#spans = spans;
@@ -316,6 +343,7 @@ export class Replay {
         this.#doNow(part);
         continue;
       }
+      this.#failedAt = part.steps.at(-1)!.step.at;
       if (part.work?.replay()) continue;
       part.work?.dispose();
       part.work = part.steps[0].step.backend.capture!(() =>

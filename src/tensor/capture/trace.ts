@@ -9,6 +9,7 @@ import type { DynamicNumber } from "../../core/number.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { TensorBase } from "../base.ts";
 import type { TapeNode } from "../tape.ts";
+import type { HostState } from "./gate.ts";
 import type { Step, Value } from "./value.ts";
 
 /** A tensor that a run gives back: a view of a value. */
@@ -65,6 +66,16 @@ export interface Explanation {
   readonly errorOf: (id: number | bigint) => Error | null;
 }
 
+/** What happens in JavaScript in every run. */
+export interface Happening {
+  /** Does it. */
+  readonly happen: () => void;
+  /** What that changes; null for nothing. */
+  readonly state: HostState | null;
+  /** How many operations the function asked for before. */
+  readonly at: number;
+}
+
 /** What a function does, written down. */
 export interface Trace {
   /** The operations, in order. */
@@ -74,7 +85,9 @@ export interface Trace {
   /** Which argument each of the first numbers is. */
   readonly numberArguments: readonly number[];
   /** What happens in JavaScript in every run, in order, before the operations. */
-  readonly host: readonly (() => void)[];
+  readonly host: readonly Happening[];
+  /** Whether it can be done again for its gradient: nothing that lasts is changed but states of {@link host}. */
+  readonly isRepeatable: boolean;
   /** What the function returns: a tree with {@link ResultTensor}s and places for numbers. */
   readonly result: unknown;
   /** Gradients that it reads or sets. */

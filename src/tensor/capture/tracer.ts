@@ -20,12 +20,13 @@ import { keep, tidy } from "../lifetime.ts";
 import { nodesSoFar } from "../scopes.ts";
 import { Storage, storageOf, storagesSoFar } from "../storage.ts";
 import { asLeaf, type Gradient, TapeNode } from "../tape.ts";
-import { type Capture, withCapture } from "./gate.ts";
+import { type Capture, type HostState, withCapture } from "./gate.ts";
+import { demandResult } from "./leaves.ts";
 import { holdersOf } from "./holders.ts";
-import { type Explanation, type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
+import { type Explanation, type Happening, type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { type Notebook, TraceBackend } from "./trace_backend.ts";
 import { type Leaf, mapTree } from "./tree.ts";
-import { lookAtDivisor, oneOperation, type Step, upload, Value } from "./value.ts";
+import { isLasting, lookAtDivisor, oneOperation, type Step, upload, Value, writesOf } from "./value.ts";
 
 /** A leaf whose gradient was read or set. */
 interface Touched {
@@ -40,7 +41,7 @@ interface Touched {
 export class Tracer implements Capture, Notebook {
   readonly steps: Step[] = [];
   readonly #numbers: DynamicNumber[] = [];
-  readonly #host: (() => void)[] = [];
+  readonly #host: Happening[] = [];
   readonly #explanations: Explanation[] = [];
   readonly #guards: { read: () => unknown; was: unknown }[] = [];
   readonly #undo: (() => void)[] = [];
@@ -54,6 +55,7 @@ export class Tracer implements Capture, Notebook {
   readonly #fixed = new Set<number>();
   readonly #numberArguments: number[] = [];
   #isDone = false;
+  #isRepeatable = true;
   #region = 0;
   #regions = 0;
   readonly #since = nodesSoFar();
@@ -119,10 +121,23 @@ export class Tracer implements Capture, Notebook {
     );
   }
 
-  perRun(count: number, numbers: () => readonly number[]): number[] {
+  perRun(count: number, numbers: () => readonly number[], state?: HostState): number[] {
     const places = Array.from({ length: count }, () => this.#number(0, this.#refuseRead));
-    this.#host.push(() => numbers().forEach((x, i) => places[i].current = Number(x)));
+    if (!state) this.#isRepeatable = false;
+    this.#happens(() => numbers().forEach((x, i) => places[i].current = Number(x)), state);
     return places as unknown as number[];
+  }
+
+  /** An object that is neither list nor plain is known by what it is: what is exchanged in it is noticed. */
+  #watchProperties(leaf: Leaf): void {
+    if (typeof leaf !== "object" || leaf === null) return;
+    for (const [name, { value: was }] of Object.entries(Object.getOwnPropertyDescriptors(leaf))) {
+      if (was !== undefined) this.#guards.push({ read: () => (leaf as Record<string, unknown>)[name], was });
+    }
+  }
+
+  #happens(happen: () => void, state: HostState | null = null): void {
+    this.#host.push({ happen, state, at: this.steps.length });
   }
 
   explain(backend: Backend, ids: View, errorOf: Explanation["errorOf"]): void {
@@ -131,7 +146,7 @@ export class Tracer implements Capture, Notebook {
   }
 
   eachRun(f: () => void): void {
-    this.#host.push(f);
+    this.#happens(f);
   }
 
   lookAtDivisor(name: string, backend: Backend, divisor: View): void {
@@ -156,9 +171,9 @@ export class Tracer implements Capture, Notebook {
     }
   }
 
-  uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array): void {
+  uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array, state?: HostState): void {
     const source: { bytes: Uint8Array } = { bytes: new Uint8Array(0) };
-    this.#host.push(() => source.bytes = bytes());
+    this.#happens(() => void (source.bytes = bytes()), state);
     const { real } = backend as TraceBackend;
     this.upload(real, buffer, 0, () => source.bytes);
   }
@@ -171,10 +186,11 @@ export class Tracer implements Capture, Notebook {
     this.#guards.push({ read, was: was ?? read() });
   }
 
-  effect(owner: object, undo: () => void, redo: () => void): void {
+  effect(owner: object, state: HostState, redo: () => void): void {
+    const before = state.get();
     this.#set.add(owner);
-    this.#undo.push(undo);
-    this.#host.push(redo);
+    this.#undo.push(() => state.set(before));
+    this.#happens(redo, state);
   }
 
   // What the devices ask.
@@ -214,7 +230,7 @@ export class Tracer implements Capture, Notebook {
     operation.parameters.forEach(({ kind, list }, i) => {
       if (kind === "number" && list) own[i] = [...own[i] as number[]];
     });
-    this.steps.push({ backend, operation, args: own, region: this.#region });
+    this.steps.push({ backend, operation, args: own, region: this.#region, at: this.steps.length });
   }
 
   fail(error: CaptureError): void {
@@ -236,6 +252,7 @@ export class Tracer implements Capture, Notebook {
           return handle;
         }
         handles.push(null);
+        this.#watchProperties(leaf);
         if (typeof leaf !== "number") return leaf;
         this.#numberArguments.push(index);
         const number = this.#number(leaf, () => this.#fixed.add(index));
@@ -249,14 +266,19 @@ export class Tracer implements Capture, Notebook {
             "only once: draw a tensor (rand, randn, randint), or pass the number as an argument",
         );
       });
-      const given = withCapture(this, () => tidy(() => f(stands)));
+      const given = withCapture(this, () =>
+        tidy(() => {
+          const given = f(stands);
+          // Said here: a scope that is given a promise stays open, and has all that is made meanwhile.
+          if (given instanceof Promise) {
+            given.catch(() => {});
+            throw this.#error ?? new CaptureError(
+              "compile: the function gives a promise; only synchronous functions become programs: wait for values outside",
+            );
+          }
+          return given;
+        }));
       watchDraws(null);
-      if (given instanceof Promise) {
-        given.catch(() => {});
-        throw this.#error ?? new CaptureError(
-          "compile: the function gives a promise; only synchronous functions become programs: wait for values outside",
-        );
-      }
       if (this.#error) throw this.#error;
       return this.#finish(given, handles);
     } finally {
@@ -272,7 +294,10 @@ export class Tracer implements Capture, Notebook {
   #finish(given: unknown, handles: readonly (TensorBase | null)[]): Trace {
     const returned = new Set<TensorBase>();
     const result = mapTree(given, (leaf) => {
-      if (!(leaf instanceof TensorBase)) return leaf;
+      if (!(leaf instanceof TensorBase)) {
+        demandResult(leaf);
+        return leaf;
+      }
       returned.add(leaf);
       return this.#result(leaf);
     });
@@ -312,6 +337,9 @@ export class Tracer implements Capture, Notebook {
       numbers: this.#numbers,
       numberArguments: this.#numberArguments,
       host: this.#host,
+      isRepeatable: this.#isRepeatable && !disposed.length &&
+        gradients.every(({ after }) => after === "same") &&
+        !this.steps.some((step) => [...writesOf(step)].some(isLasting)),
       result,
       gradients,
       captured,

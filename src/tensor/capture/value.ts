@@ -63,6 +63,8 @@ export interface Step {
   readonly args: Arguments;
   /** What is done apart from the rest shares nothing with it; see `Capture.apart`. */
   readonly region: number;
+  /** How many operations the function asked for before it. */
+  readonly at: number;
 }
 
 /** Bytes from JavaScript: [to, bytes], where `to` is a view in u8 and `bytes` may be a function that gives them anew. */

@@ -7,7 +7,7 @@ import { symbolsToBytes } from "../bytes.ts";
 import { spaceSymbol } from "../sentencepiece/normalizer.ts";
 import { fromWtf8, toWtf8 } from "../utf8.ts";
 import { replacement } from "./normalizers.ts";
-import { type Part, type PartList, partsOf, textIn } from "./parts.ts";
+import { countIn, type Part, type PartList, partsOf, textIn } from "./parts.ts";
 import { prependScheme } from "./pre_tokenizers.ts";
 
 /** Writes tokens anew; joined they are the text. */
@@ -80,8 +80,8 @@ function metaspace(part: Part): Decode {
 
 function strip(part: Part): Decode {
   const content = textIn(part, "content", " "),
-    start = Number(part.start ?? 0),
-    stop = Number(part.stop ?? 0);
+    start = countIn(part, "start", 0),
+    stop = countIn(part, "stop", 0);
   return (tokens) =>
     tokens.map((token) => {
       const letters = [...token];

@@ -9,7 +9,7 @@ import { finish, type Steps } from "../../core/steps.ts";
 import { mergesOf } from "../merges.ts";
 import { Unigram } from "../sentencepiece/unigram.ts";
 import { vocabularyMap } from "../vocabulary.ts";
-import { type Part, textIn } from "./parts.ts";
+import { countIn, type Part, textIn } from "./parts.ts";
 
 /** A vocabulary with a way to cut pieces into it. */
 export interface Model {
@@ -158,7 +158,7 @@ function wordPieceModel(model: Part): Model {
   const ids = vocabularyMap(model.vocab as Record<string, number>);
   const prefix = textIn(model, "continuing_subword_prefix", "##"),
     unk = ids.get(textIn(model, "unk_token", "[UNK]"));
-  const longest = Number(model.max_input_chars_per_word ?? 100);
+  const longest = countIn(model, "max_input_chars_per_word", 100);
   return {
     ids,
     encode(piece, out) {

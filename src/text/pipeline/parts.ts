@@ -51,6 +51,18 @@ export function expressionIn(part: Part): RegExp {
 }
 
 /**
+ * The whole number in a field, from 0 on.
+ * @throws {FormatError} when it is none.
+ */
+export function countIn(part: Part, name: string, fallback: number): number {
+  const value = part[name] ?? fallback;
+  if (Number.isSafeInteger(value) && value as number >= 0) return value as number;
+  throw new FormatError(
+    `"${name}" of ${show(part.type)} in tokenizer.json should be a whole number and is ${show(value)}`,
+  );
+}
+
+/**
  * The text in a field.
  * @throws {FormatError} when there is none.
  */

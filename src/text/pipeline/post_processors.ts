@@ -22,8 +22,8 @@ function template(part: Part): Around {
   const tokens = (part.special_tokens ?? {}) as Record<string, Part>;
   return (part.single as Part[] ?? []).flatMap((entry): (number | null)[] => {
     if (entry.Sequence !== undefined) return (entry.Sequence as Part).id === "B" ? [] : [null];
-    const name = String((entry.SpecialToken as Part | undefined)?.id);
-    const ids = Object.hasOwn(tokens, name) ? tokens[name]?.ids : undefined;
+    const name = (entry.SpecialToken as Part | undefined)?.id;
+    const ids = typeof name === "string" && Object.hasOwn(tokens, name) ? tokens[name]?.ids : undefined;
     if (Array.isArray(ids) && ids.every((id) => Number.isInteger(id) && id >= 0)) return ids;
     throw new FormatError(
       `"special_tokens" of TemplateProcessing in tokenizer.json has no ids for ${show(name)}`,

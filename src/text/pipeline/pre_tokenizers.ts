@@ -11,7 +11,7 @@ import { splitPattern } from "../oniguruma.ts";
 import { spaceSymbol } from "../sentencepiece/normalizer.ts";
 import { gpt2Pattern } from "../white_space.ts";
 import { toWtf8 } from "../utf8.ts";
-import { expressionIn, type Part, type PartList, partsOf, textIn } from "./parts.ts";
+import { countIn, expressionIn, type Part, type PartList, partsOf, textIn } from "./parts.ts";
 
 /** Cuts a piece further; `isFirst` where it begins the text. The first of what comes out is empty where the front is gone. */
 export type Cut = (piece: string, isFirst: boolean) => Steps<string[]>;
@@ -32,9 +32,8 @@ type Behavior = typeof behaviors[number];
 function behaviorOf(part: Part, fallback: Behavior): Behavior {
   const own = part.behavior ?? fallback;
   // Files of the Python classes write them in small letters.
-  const found = behaviors.find((name) =>
-    name.toLowerCase() === String(own).toLowerCase().replaceAll("_", "")
-  );
+  const found = typeof own === "string" &&
+    behaviors.find((name) => name.toLowerCase() === own.toLowerCase().replaceAll("_", ""));
   if (found) return found;
   throw new FormatError(
     `"behavior" of ${show(part.type)} in tokenizer.json is ${show(own)}; read are ${behaviors.join(", ")}`,
@@ -167,7 +166,7 @@ function metaspace(part: Part): Cut {
 const punctuation = String.raw`[\p{P}\u0021-\u002F\u003A-\u0040\u005B-\u0060\u007B-\u007E]`;
 
 function fixedLength(part: Part): Cut {
-  const length = Number(part.length ?? 5);
+  const length = countIn(part, "length", 5);
   return function* (piece) {
     const letters = [...piece], out: string[] = [];
     for (let i = 0; i < letters.length; i += length) {

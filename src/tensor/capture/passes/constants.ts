@@ -48,14 +48,15 @@ export function foldConstants(steps: readonly Step[], kept: ReadonlySet<Value>):
     if (filled && all.onlyWriter(valueOf(filled.to)) === at) constants.set(valueOf(filled.to), filled);
     const args = [...step.args], { name, parameters } = step.operation;
     const fold = (program: Program, inputs: readonly View[], scalars: readonly number[], first: number) => {
+      const fusion = new Fusion();
       const known = inputs.map((view): Expr | null => {
         const found = constants.get(valueOf(view));
-        return found && found.to.dtype === view.dtype && isExact(view.dtype, program.type)
-          ? constant(found.number)
-          : null;
+        if (!found || found.to.dtype !== view.dtype || !isExact(view.dtype, program.type)) return null;
+        // What is one number here and another there is no other kernel: of layers that are alike there is one.
+        const { number } = found, isPlain = Number.isInteger(number) || !Number.isFinite(number);
+        return isPlain ? constant(number) : scalar(fusion.scalars.push(number) - 1);
       });
       if (!known.some((x) => x)) return null;
-      const fusion = new Fusion();
       // An epilogue's input 0 is the result itself, which is no view.
       const own = first ? [itself, ...inputs] : inputs;
       if (first) fusion.input(itself);
@@ -67,7 +68,10 @@ export function foldConstants(steps: readonly Step[], kept: ReadonlySet<Value>):
       const known = withExponents(args[0] as Program, args[2] as number[]);
       if (known) [args[0], args[2]] = known;
       const found = fold(args[0] as Program, args[1] as View[], args[2] as number[], 0);
-      if (found) [args[0], args[1], args[2]] = [found.program, found.inputs, found.scalars];
+      if (found) {
+        [args[0], args[1], args[2]] = [found.program, found.inputs, found.scalars];
+        [args[0], args[2]] = withExponents(found.program, found.scalars) ?? [args[0], args[2]];
+      }
     }
     const last = parameters.length - 1;
     if (parameters[last].kind === "epilogue" && args[last]) {

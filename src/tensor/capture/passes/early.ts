@@ -6,6 +6,7 @@
  */
 import type { View } from "../../../backends/contract.ts";
 import { blockValues, byteSize } from "../../../core/dtype.ts";
+import { mayFail } from "../failing.ts";
 import { isLasting, type Step, upload, type Value, valueOf, viewsOf, writesOf } from "../value.ts";
 
 /** Bytes of a value, from the first to behind the last, that a step reads or writes. */
@@ -62,6 +63,8 @@ function isLater(a: Place, b: Place): boolean {
 /** `steps` with those that only write what outlives the run moved forward. */
 export function asSoonAsPossible(steps: readonly Step[]): Step[] {
   const uses = new Uses(), places = new Map<Step, Place>(), behind = new Map<Step | null, number>();
+  const failing = mayFail(steps);
+  let mayHaveFailed: Step | null = null;
   const ordered = steps.map((step, i): { step: Step; place: Place } => {
     const own: [Value, Use][] = [];
     viewsOf(step, (view, role) => own.push([valueOf(view), useOf(step, view, role !== "reads")]));
@@ -69,7 +72,8 @@ export function asSoonAsPossible(steps: readonly Step[]): Step[] {
       [...writesOf(step)].every(isLasting);
     let place: Place = [i];
     if (moves) {
-      let anchor: Step | null = null, latest: Place = [-1];
+      // What fails leaves everything behind it as it was.
+      let anchor = mayHaveFailed, latest: Place = anchor ? places.get(anchor)! : [-1];
       for (const [value, use] of own) {
         for (const other of uses.before(value, use)) {
           const found = places.get(other)!;
@@ -82,6 +86,7 @@ export function asSoonAsPossible(steps: readonly Step[]): Step[] {
     }
     places.set(step, place);
     for (const [value, use] of own) uses.add(value, use);
+    if (failing.has(step)) mayHaveFailed = step;
     return { step, place };
   });
   return ordered.sort((a, b) => isLater(a.place, b.place) ? 1 : -1).map(({ step }) => step);

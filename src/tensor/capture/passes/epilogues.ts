@@ -1,5 +1,5 @@
 /**
- * Epilogues: what is done to the elements of a product or a reduction is done as they are stored.
+ * Epilogues: what is done to the elements of a product, a convolution or a reduction is done as they are stored.
  *
  * @module
  */
@@ -67,7 +67,7 @@ function mergeAsEpilogue(all: Steps, from: number, to: number): boolean {
   return true;
 }
 
-/** `steps` with elementwise ones taken into the products and reductions whose result they read. */
+/** `steps` with elementwise ones taken into the products, convolutions and reductions whose result they read. */
 export function fuseAsEpilogues(steps: readonly Step[], kept: ReadonlySet<Value>): Step[] {
   const all = new Steps(steps, kept);
   for (let at = 0; at < all.list.length; at++) {
@@ -77,7 +77,7 @@ export function fuseAsEpilogues(steps: readonly Step[], kept: ReadonlySet<Value>
         const from = all.onlyWriter(valueOf(view));
         if (from === null || from >= at) return false;
         const { name } = all.list[from]!.operation;
-        const takes = name === "matmul" ||
+        const takes = name === "matmul" || name === "conv" ||
           (name === "reduce" && !String(all.list[from]!.args[0]).startsWith("arg"));
         return takes && mergeAsEpilogue(all, from, at);
       });

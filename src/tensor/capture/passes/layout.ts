@@ -33,7 +33,13 @@ export function packWeights(steps: readonly Step[], kept: ReadonlySet<Value>): S
       const buffer = new Value(++id, backend, byteLength, { kind: "constant", bytes: null });
       packed = { buffer, dtype: "f32", shape: [byteLength / 4], strides: [1], offset: 0 };
       known.set(key, packed);
-      packs.push({ backend, operation: operations.get("pack")!, args: [b, packed], region: step.region });
+      packs.push({
+        backend,
+        operation: operations.get("pack")!,
+        args: [b, packed],
+        region: step.region,
+        at: step.at,
+      });
     }
     return { ...step, operation: operations.get("matmulPacked")!, args: [a, b, packed, out, epilogue] };
   });

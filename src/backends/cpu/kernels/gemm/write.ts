@@ -14,7 +14,8 @@ export function write(engine: Engine, args: number, at: number, value: number): 
   engine.i32[(args + at) >>> 2] = value;
 }
 
-function writeOperand(engine: Engine, at: number, { sizes }: Product, operand: Operand): void {
+/** One operand. */
+export function writeOperand(engine: Engine, at: number, { sizes }: Product, operand: Operand): void {
   const { i32 } = engine;
   const word = at >>> 2, last = sizes.length - 1;
   i32[word] = operand.address;

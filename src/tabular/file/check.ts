@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { isFloat } from "../core/dtype.ts";
-import { FormatError } from "../core/errors.ts";
-import { demand, demandList, demandObject, type JsonObject, parseJson } from "../core/json.ts";
-import { flag, kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
-import { formatShape } from "../core/shape.ts";
-import { counted } from "../core/show.ts";
-import type { SafetensorsFile } from "../files/mod.ts";
-import { largestF32 } from "./f32.ts";
-import { rawFeature } from "./features.ts";
-import type { Column, Feature, Network, Target } from "./types.ts";
+import { isFloat } from "../../core/dtype.ts";
+import { FormatError } from "../../core/errors.ts";
+import { demand, demandList, demandObject, type JsonObject, parseJson } from "../../core/json.ts";
+import { flag, kind, number, oneOf, orNull, text, whole } from "../../core/kinds.ts";
+import { formatShape } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
+import type { SafetensorsFile } from "../../files/mod.ts";
+import { largestF32 } from "../f32.ts";
+import { rawFeature } from "../features.ts";
+import type { Column, Feature, Network, Target } from "../types.ts";
 
 /** The largest date there is, in days before or after 1970: what JavaScript can tell. */
 const lastDay = 1e8;
@@ -271,7 +271,7 @@ export function checkSchema(
   }
 }
 
-/** @throws {FormatError} unless each layer takes what the one before gives, and the last gives `outputs`. */
+/** @throws {FormatError} unless each layer takes what the one before gives, the last gives `outputs`, and all hold numbers. */
 export function checkNetwork(
   { inputs, layers }: Network,
   features: number,
@@ -286,6 +286,11 @@ export function checkNetwork(
       );
     }
     width = layer.outputs;
+    for (const name of ["weight", "bias"] as const) {
+      const wrong = layer[name].find((x) => !Number.isFinite(x));
+      if (wrong === undefined) continue;
+      throw new FormatError(`${where}: the ${name} of a layer has ${wrong}, expected numbers alone`);
+    }
   }
   if (layers.length === 0 || width !== outputs) {
     throw new FormatError(`${where}: the last layer gives ${counted(width, "number")}, expected ${outputs}`);
