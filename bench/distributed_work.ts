@@ -31,7 +31,7 @@ export const models = {
     batch: 12,
     time: 64,
   },
-  gpt2: { title: "GPT-2 124M, 8 × 128", config: {}, batch: 8, time: 128 },
+  gpt2: { title: "GPT-2 124M, 4 × 128", config: {}, batch: 4, time: 128 },
 } as const;
 
 /** What a step of a process, or of ranks together, took, in milliseconds. */

@@ -68,6 +68,11 @@ export class Values {
     return this.#values[name] as number | undefined;
   }
 
+  /** The names of all options that were given. */
+  get given(): string[] {
+    return Object.keys(this.#values).filter((name) => this.has(name));
+  }
+
   /** All texts of an option that may be given again. */
   texts(name: string): string[] {
     return (this.#values[name] ?? []) as string[];

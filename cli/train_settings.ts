@@ -231,7 +231,7 @@ export function demandSameText(saved: SavedSettings, path: string, sha256: strin
   if (sha256 === saved.text_sha256) return;
   const what = saved.data ? "examples" : "text";
   throw new UsageError(
-    `--resume: ${path} is not the ${what} that the run was begun on (${saved.text}), or it was changed`,
+    `--resume: ${path} is not the ${what} that the run was begun on (${saved.text}), or it was changed; put that back, or begin another run`,
   );
 }
 

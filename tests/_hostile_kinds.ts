@@ -62,7 +62,7 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const format = ["FormatError"];
 
 /** JSON text of a value, spoilt as a value, and now and then as a text. */
-function spoilt(random: Generator, value: unknown): string {
+export function spoilt(random: Generator, value: unknown): string {
   const text = JSON.stringify(random.uniform() < 0.9 ? mutate(random, structuredClone(value)) : value) ?? "";
   return random.uniform() < 0.06 ? mutateText(random, text) : text;
 }
@@ -91,7 +91,7 @@ function onnxBytes(): Uint8Array {
 }
 
 /** Bytes with a few of them changed, lost, doubled or cut. */
-function spoiltBytes(random: Generator, bytes: Uint8Array): Uint8Array {
+export function spoiltBytes(random: Generator, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   let list = [...bytes];
   for (let i = random.integer(1, 5); i > 0 && list.length > 0; i--) {
     const at = random.integer(0, list.length), count = random.integer(1, 9);

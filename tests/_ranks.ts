@@ -245,6 +245,12 @@ async function fault(how: string): Promise<void> {
   const different: Record<string, (one: boolean) => Promise<unknown>> = {
     shape: (one) => distributed.allReduce(ones(one ? [2, 3] : [3, 2])),
     op: (one) => distributed.allReduce(ones([4]), { op: one ? "max" : "sum" }),
+    // What a model over ranks asks before each pass.
+    ids: (one) => {
+      const { messenger } = distributed;
+      messenger!.wait(messenger!.post({ operation: "forward", count: one ? 1 : 2, shape: [1, 3] }));
+      return Promise.resolve();
+    },
     src: (one) => distributed.broadcast(ones([4]), { src: one ? 1 : 0 }),
     collective: async (one) => one ? await distributed.destroy() : await distributed.reduceScatter(ones([4])),
   };

@@ -60,6 +60,7 @@ describe("ferrotype batch", () => {
       out,
       requests: count,
       answered: count,
+      errors: 1,
       finished: true,
       output: join(out, "output.jsonl"),
     });
@@ -68,7 +69,8 @@ describe("ferrotype batch", () => {
     assertEquals(lines.map(({ response }) => response.status_code), lines.map((_, i) => i === 3 ? 400 : 200));
     assertMatch(lines[3].response.body.error!.message, /max_tokens/);
     const before = readFileSync(join(out, "part-0.jsonl"));
-    await json(["batch", input, "-o", out]);
+    const { stderr } = await call(["batch", input, "-o", out]);
+    assertMatch(stderr, /answered, 1 with an error \(the first: .*max_tokens/);
     assertEquals(readFileSync(join(out, "part-0.jsonl")), before, "what is answered is not asked again");
   });
 
@@ -284,6 +286,17 @@ describe("ferrotype batch", () => {
       assertEquals(arrayShare("batch"), null);
       given({ SLURM_ARRAY_TASK_ID: "3", SLURM_ARRAY_TASK_COUNT: "4", SLURM_ARRAY_TASK_MIN: "1" });
       assertEquals(arrayShare("batch"), { index: 2, count: 4 });
+      // A list such as 1,4,9: the second has no share, so the first has none either.
+      for (const task of [1, 4, 9]) {
+        given({
+          SLURM_ARRAY_TASK_ID: `${task}`,
+          SLURM_ARRAY_TASK_COUNT: "3",
+          SLURM_ARRAY_TASK_MIN: "1",
+          SLURM_ARRAY_TASK_MAX: "9",
+          SLURM_ARRAY_TASK_STEP: "1",
+        });
+        assertThrows(() => arrayShare("batch"), Error, "3 tasks from 1 to 9");
+      }
       given({
         SLURM_ARRAY_TASK_ID: "6",
         SLURM_ARRAY_TASK_MIN: "2",

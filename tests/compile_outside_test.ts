@@ -48,6 +48,12 @@ function gradients(device: DeviceName): Record<string, (c: Way) => unknown> {
         const noise = p.mul(F.rand([3], { device }));
         return [noise.sum(), noise.square().sum()];
       }, c),
+    "noise in checkpoints": (c) => {
+      const noisy = F.checkpoint(c((p: Tensor) => F.dropout(p, 0.4).mul(F.randint(-9, 9, [3], { device }))));
+      const twice = F.checkpoint((p: Tensor) => noisy(noisy(p).add(F.rand([3], { device }))));
+      const inside = c((p: Tensor) => grad((p: Tensor) => twice(p).sum())(p));
+      return [...back((p) => twice(p).sum(), c), inside(p()), inside(p())];
+    },
     "a state that is changed": (c) => {
       const s = keep(v(0, 0, 0));
       const of = (p: Tensor): Tensor => {

@@ -285,6 +285,47 @@ describe("compile", () => {
     assertStrictEquals(f.traces, 2);
   });
 
+  it("follows parameters that are frozen, and a learning rate that is asked for", async () => {
+    const make = (): { layers: nn.Linear[]; optimizer: optim.SGD } => {
+      const layers = [1, 2].map((seed) => {
+        manualSeed(seed);
+        return new nn.Linear(3, 3);
+      });
+      const all = layers.flatMap((layer) => layer.parameters());
+      return { layers, optimizer: new optim.SGD(all, { lr: 0.1, momentum: 0.9 }) };
+    };
+    const found: number[][][] = [];
+    for (const isCompiled of [false, true]) {
+      const { layers: [a, b], optimizer } = make(), x = randn([4, 3], { seed: 3 }), list: number[][] = [];
+      const f = (x: Tensor): [Tensor, number] => {
+        const loss = b.forward(a.forward(x).tanh()).square().mean();
+        loss.backward();
+        const before = x.sum().mul(optimizer.lr);
+        optimizer.step({ lr: 0.2 });
+        optimizer.zeroGrad();
+        return [before, optimizer.lr];
+      };
+      const step = isCompiled ? compile(f) : f;
+      for (
+        const [isFrozen, lr] of [[false, 0.1], [true, 0.3], [true, 0.4], [false, 0.5], [true, 0.1]] as const
+      ) {
+        for (const p of a.parameters()) p.requiresGrad_(!isFrozen);
+        optimizer.lr = lr;
+        const [scaled, last] = step(x);
+        list.push(await numbersOf(scaled), [last, optimizer.lr]);
+        for (const p of optimizer.paramGroups[0].params) list.push(await numbersOf(p));
+      }
+      if (isCompiled) assertStrictEquals((step as { traces?: number }).traces, 2);
+      found.push(list);
+    }
+    found[0].forEach((values, i) => assertClose(found[1][i], values, `entry ${i}`, { atol: 1e-5 }));
+    const { optimizer } = make();
+    assertMatch(
+      refusal(() => compile((x: Tensor) => x.mul(optimizer.lr * 2))(randn([2]))),
+      /differs from run to run/,
+    );
+  });
+
   it("keeps the programs of a few forms, and says when there are too many", () => {
     const notes: string[] = [], { warn } = console;
     console.warn = (text: string) => notes.push(text);

@@ -43,14 +43,13 @@ async function silence(
   columns: (inputs: number) => number[],
 ): Promise<number> {
   let count = 0;
-  for (const { name: path, layer, inputs, outputs } of layersOf(model)) {
+  for (const { name: path, weight, isTurned, inputs, outputs } of layersOf(model)) {
     if (!name.test(path)) continue;
-    const isTurned = layer.weight.shape[0] === inputs && layer.constructor.name === "Conv1D";
-    const data = Float32Array.from(await layer.weight.detach().data() as Float32Array);
+    const data = Float32Array.from(await weight.detach().data() as Float32Array);
     for (const column of columns(inputs)) {
       for (let o = 0; o < outputs; o++) data[isTurned ? column * outputs + o : o * inputs + column] = 0;
     }
-    noGrad(() => tidy(() => copyInto(tensor(data).reshape(layer.weight.shape), layer.weight)));
+    noGrad(() => tidy(() => copyInto(tensor(data).reshape(weight.shape), weight)));
     count++;
   }
   return count;
@@ -167,8 +166,43 @@ describe("what goes into a layer", () => {
     // Features of mean square 1 over 3 windows of 16, one of 16 being 0.
     const all = behind.reduce((sum, x) => sum + x * x, 0) / (3 * 16);
     assert(all > 13 && all < 16, String(all));
-    assert(layers.every(({ layer }) => !Object.hasOwn(layer, "forward")));
+    assert(layers.every(({ owner }) => !Object.hasOwn(owner, "forward")));
     assertStrictEquals((await logits(model)).length, before.length);
+  });
+
+  it("is measured for each expert, and each expert loses as much as others, but not who chooses among them", async () => {
+    for (const [family, gate] of [["mixtral", 0], ["qwen2_moe", 1]] as const) {
+      using model = await made(family);
+      const layers = layersOf(model), experts = layers.filter(({ parts }) => parts > 1);
+      assertEquals([experts.length, layers.filter(({ name }) => /gate$/.test(name))], [6, []], family);
+      const ids = Int32Array.from({ length: 200 }, (_, i) => i * i % 40);
+      const text = { ids, held: ids, blockSize: 16, batchSize: 4, seed: 1 };
+      const norms = await inputNorms(model, layers, text, 3);
+      assert(layers.every(({ owner }) => !Object.hasOwn(owner, "product")), family);
+      for (const layer of experts) {
+        const { name, inputs, outputs, parts } = layer, found = norms.get(name)!, rows = await rowsOf(layer);
+        assertEquals([found.length, rows.length], [parts * inputs, outputs * inputs], name);
+        // What goes into gate and up is what was chosen: all experts together see each position as often as it chooses.
+        const all = (of: Float32Array): number => of.reduce((sum, x) => sum + x * x, 0);
+        if (name.endsWith("gate_proj")) {
+          assertEquals([...found], [...norms.get(name.replace("gate_proj", "up_proj"))!]);
+          if (gate) {
+            const shared = norms.get(name.replace("experts.gate_proj", "shared_expert.gate_proj"))!;
+            assertAlmostEquals(all(found) / all(shared), 2, 1e-4);
+          }
+        }
+        const mask = maskOf(rows, inputs, found, { part: 0.25 }, parts);
+        for (let row = 0; row < outputs; row++) {
+          const part = Math.floor(row / (outputs / parts)), at = (i: number): number => row * inputs + i;
+          const places = Array.from({ length: inputs }, (_, i) => i);
+          const score = (i: number): number => Math.fround(Math.abs(rows[at(i)]) * found[part * inputs + i]);
+          const gone = places.filter((i) => mask[at(i)] === 0),
+            kept = places.filter((i) => mask[at(i)] === 1);
+          assertStrictEquals(gone.length, Math.round(inputs / 4), name);
+          assert(Math.max(...gone.map(score)) <= Math.min(...kept.map(score)), name);
+        }
+      }
+    }
   });
 });
 

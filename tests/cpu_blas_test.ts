@@ -5,6 +5,7 @@ import process from "node:process";
 import type { Epilogue, View } from "../src/backends/contract.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { attention } from "../src/backends/cpu/kernels/attention.ts";
+import { conv } from "../src/backends/cpu/kernels/conv.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
 import type { NativeBlas } from "../src/backends/cpu/platform.ts";
 import { blockValues, byteSize } from "../src/core/dtype.ts";
@@ -603,4 +604,50 @@ describe("the search for a BLAS", () => {
       });
     },
   );
+});
+
+describe("cpu convolution by a BLAS", { skip }, () => {
+  it("gives what our own kernels give, on any number of threads", async () => {
+    const own = engineWith(1, "none here"), engines = [engineWith(1), engineWith(2)];
+    await engines[1].ready();
+    engines.forEach(blasTakesAll);
+    const g = new Generator(31), pick = (from: number, to: number): number => g.integer(from, to + 1);
+    for (let i = 0; i < width(25, 6); i++) {
+      const groups = pick(1, 2), filters = pick(12, 30), channels = pick(6, 20), kernel = [pick(1, 3), 3];
+      const depth = channels * kernel[0] * kernel[1];
+      if (depth < 48) continue;
+      const stride = [pick(1, 2), pick(1, 3)],
+        dilation = [pick(1, 2), pick(1, 2)],
+        before = [pick(0, 2), pick(0, 2)];
+      const out = [pick(2, 12), pick(24, i % 5 === 0 ? 400 : 40)], batch = pick(1, 2);
+      const size = out.map((n, axis) =>
+        Math.max(1, (n - 1) * stride[axis] + kernel[axis] * dilation[axis] - before[axis])
+      );
+      const seed = generator.uniform(), shape = [batch, groups * filters, ...out];
+      const results = [own, ...engines].map((on) => {
+        const random = new Generator(Math.floor(seed * 1e6)), number = (): number => 2 * random.uniform() - 1;
+        const x = view(on, "f32", [batch, groups * channels, ...size], number);
+        const w = view(on, "f32", [groups * filters, channels, ...kernel], number);
+        const more = view(on, "f32", shape, number), y = view(on, "f32", shape, nothing);
+        const doubled = program("f32", [add(mul(input(0), 2), input(1))], { inputs: 2, scalars: 0 });
+        calls = 0;
+        conv(on, x, w, stride, dilation, before, groups, y, {
+          program: doubled,
+          inputs: [more],
+          scalars: [],
+        });
+        if (on === engines[0]) assert(calls > 0, `case ${i}: the library was not called`);
+        const values = read(on, y);
+        release(on, x, w, more, y);
+        return values;
+      });
+      results[0].forEach((v, k) => {
+        if (!(Math.abs(results[1][k] - v) <= 2e-6 * depth)) {
+          fail(`case ${i}: element ${k} is ${results[1][k]}, not ${v}`);
+        }
+      });
+      assertEquals(results[2], results[1], `case ${i}: two threads give other bits`);
+    }
+    engines.forEach((on) => on.dispose());
+  });
 });

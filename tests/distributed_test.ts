@@ -14,6 +14,7 @@ import {
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { CausalLM, distributed, OptionError, setThreads, tensor } from "../mod.ts";
 import { partSize } from "../src/train/batches.ts";
@@ -168,6 +169,7 @@ for (const run of mpiRuns) {
     const other: Record<string, RegExp> = {
       shape: unlike("allReduce (sum) of f32 [2, 3]", "allReduce (sum) of f32 [3, 2]"),
       op: unlike("allReduce (max) of f32 [4]", "allReduce (sum) of f32 [4]"),
+      ids: unlike("a forward pass of shape [1, 3]", "the same with other values"),
       collective: unlike("barrier (or destroy)", "reduceScatter (sum) of f32 [4]"),
       hang: /^ferrotype: rank 1 on .* hangs: .*; rank 0 on .* waited \d+ s/m,
       data: /^ferrotype: rank 1 on .* has another place in the data \(.*\) than rank 0 on/m,
@@ -212,6 +214,40 @@ for (const run of mpiRuns) {
     });
 
     if (isFirst) {
+      it("are told of an option that one was given and the others not", { skip: asksNothing }, async () => {
+        const main = await inFewFiles("cli/main.ts");
+        const args = [
+          "train",
+          join(folder, "no.txt"),
+          "-o",
+          join(folder, "no"),
+          "--steps",
+          "2",
+          "--threads",
+          "1",
+        ];
+        const other = [
+          process.execPath,
+          ..."Deno" in globalThis ? ["run", "-A", "--no-check"] : [],
+          main,
+          ...args,
+        ];
+        const { code, stderr } = await onRanks(run, 1, main, [
+          ...args,
+          ":",
+          "-n",
+          "1",
+          ...other,
+          "--clip",
+          "2",
+        ]);
+        assert(code !== 0);
+        assertMatch(
+          stderr,
+          /^ferrotype: rank 1 on .* has another --clip \(2\) than rank 0 on .* \(nothing\); start every rank/m,
+        );
+      });
+
       it("run the program of the guide; with other random numbers they are told of manualSeed", async () => {
         const guide = readFileSync(join(repository, "docs/guides/cluster.md"), "utf8");
         const [, block] = /^## In a program\n\n```ts\n([^`]+)```/m.exec(guide)!;

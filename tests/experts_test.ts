@@ -27,6 +27,7 @@ import {
   optim,
   randn,
   saveGguf,
+  ShapeError,
   type Tensor,
   tensor,
   tidy,
@@ -90,6 +91,19 @@ describe("products of rows with matrices that they choose", () => {
       return await file.tensor("w", { device: "cpu" });
     });
   };
+  it("are refused where a row chooses none, before memory beside the matrices is read", () => {
+    using weight = randn([12, 32], { device: "cpu" });
+    using x = randn([3, 32], { device: "cpu" });
+    for (const wrong of [-1, 3, 2 ** 31 - 1, -(2 ** 31)]) {
+      using index = tensor([0, wrong, 2], { dtype: "i32", device: "cpu" });
+      assertThrows(
+        () => noGrad(() => expertLinear(x, weight, index, 3)),
+        ShapeError,
+        `expertLinear: index[1] is ${wrong}, expected 0 to 2`,
+      );
+    }
+  });
+
   for (const dtype of width(dtypes, ["f32", "bf16", "q8", "q4", "q4_k"])) {
     it(`${dtype}: are those of each alone, of few rows and many; others are not read, and all stay as they were`, async () => {
       for (let seed = 1; seed <= width(4, 2); seed++) {

@@ -11,7 +11,17 @@ import {
 } from "@std/assert";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { type GenerateOptions, Generator, GPT2, OptionError, resolveOptions } from "../mod.ts";
+import {
+  CausalLM,
+  type GenerateOptions,
+  Generator,
+  GPT2,
+  noGrad,
+  OptionError,
+  resolveOptions,
+  type Tensor,
+  tensor,
+} from "../mod.ts";
 import { lookUp } from "../src/generate/guess.ts";
 import { dataPath, repository } from "./_data.ts";
 import { assertNear } from "./_gpt2.ts";
@@ -171,6 +181,61 @@ describe("guidance", () => {
     );
     assertThrows(() => resolveOptions({ negativePromptIds: [1] }), Error, "guidanceScale above 1");
     assertMatch(String(assertThrows(() => resolveOptions({ guidanceScale: 0.5 }))), /guidanceScale is 0.5/);
+  });
+});
+
+describe("guesses where angles change at a length", () => {
+  it("go no further than it: LongRoPE has other factors for long texts", async () => {
+    const config = {
+      model_type: "phi3",
+      vocab_size: 23,
+      hidden_size: 16,
+      intermediate_size: 24,
+      num_hidden_layers: 2,
+      num_attention_heads: 2,
+      max_position_embeddings: 40,
+      original_max_position_embeddings: 12,
+      rope_theta: 50,
+      rope_scaling: { type: "longrope", short_factor: [1, 1.2, 1.4, 2], long_factor: [3, 5, 9, 20] },
+    };
+    let changed = 0;
+    for (let seed = 1; seed <= 4; seed++) {
+      using model = await CausalLM.fromConfig(config, { device: "cpu" });
+      using other = await CausalLM.fromConfig(config, { device: "cpu" });
+      const random = new Generator(seed), weights: Record<string, Tensor> = {};
+      for (const [name, p] of model.network.namedParameters()) {
+        const isNorm = p.shape.length === 1;
+        const values = Float32Array.from(
+          { length: p.size },
+          () => random.normal() * (isNorm ? 0.2 : 0.6) + +isNorm,
+        );
+        weights[name] = tensor(values, { shape: [...p.shape], device: "cpu" });
+      }
+      model.network.loadStateDict(weights);
+      const prompt = [3, 4, 5, 3, 4], maxNewTokens = 16, plain: number[] = [...prompt];
+      const best = async (ids: number[]): Promise<number> => {
+        using logits = noGrad(() => model.forward([ids], { lastOnly: true }));
+        return await logits.argmax(-1).item();
+      };
+      while (plain.length < prompt.length + maxNewTokens) plain.push(await best(plain));
+      const wanted = plain.slice(prompt.length),
+        options = { doSample: false, eosTokenId: null, maxNewTokens };
+      changed += new Set(wanted).size;
+      for (
+        const how of [
+          {},
+          { promptLookupNumTokens: 6 },
+          { assistantModel: model, numAssistantTokens: 5 },
+          { assistantModel: other, numAssistantTokens: 3 },
+          { penaltyAlpha: 1e-9, topK: 2 },
+        ]
+      ) {
+        const { ids } = await model.completion(prompt, { ...options, ...how });
+        assertEquals(ids, wanted, `seed ${seed}, ${Object.keys(how)}`);
+      }
+      for (const t of Object.values(weights)) t.dispose();
+    }
+    assert(changed > 16);
   });
 });
 

@@ -100,13 +100,29 @@ describe("weights in 4 bits, fitted to a text", () => {
     assert(own <= 0.5 * plain, `${own} is added, ${plain} by rounding`);
   });
 
-  for (const family of width(["gpt2", "gemma2"], ["gemma2"])) {
+  for (const family of width(["gpt2", "gemma2", "qwen2_moe"], ["gemma2"])) {
     it(`lose less than rounding: ${family}`, async () => {
       const { at, ids } = await learnedModel(family);
       const [plain, own] = await added(at, ids.slice(0, 4000), ids.slice(4000));
       assert(own < 0.6 * plain, `${own} is added, ${plain} by rounding`);
     });
   }
+
+  it("are what rounding puts into blocks, and nothing else, whatever the family", async () => {
+    for (const family of ["gpt2", "lfm2", "mixtral", "qwen2_moe", "qwen3_next"]) {
+      manualSeed(1);
+      const sizes = { vocabSize: 16, contextLength: 32, width: 32, layers: 4, heads: 2 };
+      const model = await CausalLM.fromSizes(family, sizes), at = join(folder, `kinds-${family}`);
+      await model.save(at);
+      using plain = await CausalLM.load(at, { dtype: "q4" });
+      using own = await CausalLM.load(at);
+      await gptq(own, Array.from({ length: 200 }, (_, i) => i * i % 16), { blockSize: 16 });
+      const dtypes = (of: CausalLM): [string, string][] =>
+        of.namedParameters().map(([name, { dtype }]) => [name, dtype]);
+      assertEquals(dtypes(own), dtypes(plain), family);
+      model.dispose();
+    }
+  });
 
   it("are made by convert --calibrate", async () => {
     const text = join(folder, "text.txt"), out = join(folder, "converted");

@@ -18,8 +18,12 @@ import { FerrotypeError } from "../src/core/errors.ts";
 import { whole } from "../src/core/kinds.ts";
 import { Generator } from "../src/core/random.ts";
 import { namesOf, readTask } from "../tools/task.ts";
-import { type HostileKind, hostileKinds } from "./_hostile_kinds.ts";
+import { type HostileKind, hostileKinds as partKinds } from "./_hostile_kinds.ts";
+import { wholeKinds } from "./_hostile_whole.ts";
 import { ensurePackages } from "./_install.ts";
+
+/** All kinds. */
+const hostileKinds: readonly HostileKind[] = [...partKinds, ...wholeKinds];
 
 /** What became of the inputs of one kind. */
 export interface HostileResult {

@@ -687,6 +687,7 @@ describe("serve, fields", () => {
           [{ structured_outputs: { regex: "a", json: {} } }, /structured_outputs has/],
           [{ structured_outputs: { grammar: "x" } }, /structured_outputs has/],
           [{ response_format: { type: "yaml" } }, /type is "yaml", expected/],
+          [{ response_format: { schema: {} } }, /^response_format has no type, expected "text"/],
           [{
             response_format: {
               type: "json_schema",

@@ -70,7 +70,20 @@ describe("cells", () => {
     assertStrictEquals(parseDate("1970-01-01 13:00+01:00"), 0.5);
     assertStrictEquals(parseDate("03/04/1970", "month first"), 62);
     assertStrictEquals(parseDate("03/04/1970", "day first"), 92);
-    for (const text of ["1970-02-30", "1970-13-01", "yesterday", "12.34", ""]) {
+    for (
+      const text of [
+        "2 Jan 1970",
+        "02-Jan-1970",
+        "2nd January, 1970",
+        "2. Jan. 1970",
+        "Jan 2, 1970",
+        "January 2nd 1970",
+        "2-JAN-70",
+      ]
+    ) assertStrictEquals(parseDate(text), 1, text);
+    assertStrictEquals(parseDate("Sept 3, 1970 06:00"), 245.25);
+    const none = ["30 Feb 1970", "Jam 3, 1970", "3 Januar 1970", "May 1970", "room 12 1970", "Mayor 1 1970"];
+    for (const text of ["1970-02-30", "1970-13-01", "yesterday", "12.34", "", ...none]) {
       assert(Number.isNaN(parseDate(text)), text);
     }
   });

@@ -194,6 +194,15 @@ describe("functions of functions", () => {
       }
       assertThrows(() => scan(() => w, x, x), OptionError, "the next state and a result");
     }
+    for (const dtype of ["i32", "i64", "u8", "bool"] as const) {
+      const whole = zeros([2], { dtype }), sum = (t: Tensor): Tensor => t.sum();
+      for (const  of of[grad, valueAndGrad, jacobian, hessian]) {
+        assertMatch(
+          assertThrows(() => of(sum)(whole), DTypeError).message,
+          new RegExp(`argument 0 is ${dtype}`),
+        );
+      }
+    }
     const leaf = tensor([1, 2], { requiresGrad: true });
     for (const shape of [[], [1], [3], [2, 1], [1, 2]]) {
       assertThrows(() => customGradient(id, () => zeros(shape))(leaf).sum().backward(), ShapeError, "shape");

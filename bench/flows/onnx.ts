@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { noGrad, Onnx, type Tensor, tensor } from "../../mod.ts";
+import { noGrad, Onnx, type OnnxModel, type Tensor, tensor } from "../../mod.ts";
 import type { InputSizes } from "../chromium/onnx.ts";
 import { ChromiumPage, findChromium } from "../chromium/page.ts";
 import type { Bench, Group, RivalJob, Row, Subject } from "../harness.ts";
@@ -89,35 +89,36 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
       yield { name, unit, amount, subjects: [], failed };
       continue;
     }
-    const model = await Onnx.load(path), given: Record<string, Tensor> = {};
+    const given: Record<string, Tensor> = {}, loaded: OnnxModel[] = [];
     for (const [name, sizes] of Object.entries(inputs)) {
       given[name] = sizes === "rate"
         ? tensor(BigInt64Array.of(16000n), { shape: [] })
         : tensor(random(sizes.reduce((a, b) => a * b, 1)), { shape: sizes });
     }
-    const run = async (): Promise<void> => {
-      const results = await noGrad(() => model.run(given, { compiled: true })) as Record<string, Tensor>;
-      for (const value of Object.values(results)) {
-        await value.data();
-        value.dispose();
-      }
+    // A program keeps the kernels that it was made with: one for each of both.
+    const subject = async (name: string, blas: boolean): Promise<Subject> => {
+      const model = await Onnx.load(path);
+      loaded.push(model);
+      const run = async (): Promise<void> => {
+        const results = await noGrad(() => model.run(given, { compiled: true })) as Record<string, Tensor>;
+        for (const value of Object.values(results)) {
+          await value.data();
+          value.dispose();
+        }
+      };
+      const versus = blas ? {} : { versus: { "onnxruntime-web": 1 } };
+      return { name, before: () => bench.useBlas(blas), run, ...versus };
     };
-    const subject = (name: string, blas: boolean): Subject => ({
-      name,
-      before: () => bench.useBlas(blas),
-      run,
-      ...(blas ? {} : { versus: { "onnxruntime-web": 1 } }),
-    });
-    const subjects = [subject("WebAssembly", false)];
+    const subjects = [await subject("WebAssembly", false)];
     bench.useBlas(true);
-    if (engine.blas.available) subjects.push(subject("BLAS", true));
+    if (engine.blas.available) subjects.push(await subject("BLAS", true));
     const options = { path, inputs, threads };
     const jobs = ["onnxruntime-node", "onnxruntime-web"].map((rival) => rivals.job(rival, "model", options));
     yield { name, unit, amount, subjects, rivals: jobs };
     bench.useBlas(true);
     rivals.endAll();
     for (const t of Object.values(given)) t.dispose();
-    model.dispose();
+    for (const model of loaded) model.dispose();
   }
   yield* inChromium(bench);
 }

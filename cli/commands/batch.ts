@@ -45,6 +45,17 @@ async function answer(
   }
 }
 
+/** What went wrong with a request, for people; null where it was answered, or not yet. */
+function errorOf(id: string, line: string | undefined): string | null {
+  if (line === undefined) return null;
+  const { response, error } = JSON.parse(line) as {
+    response: { status_code: number; body: { error?: { message: string } } } | null;
+    error: { message: string } | null;
+  };
+  if (response?.status_code === 200) return null;
+  return `${id}: ${response?.body.error?.message ?? error?.message ?? `status ${response?.status_code}`}`;
+}
+
 /** The requests, and how they are answered. */
 function workOf(values: Values, requests: readonly BatchRequest[]): Work<BatchRequest> {
   const worker_died = { code: "worker_died", message: "every worker that was at it died" };
@@ -85,7 +96,8 @@ export const batch: Command = {
     "--dtype than those DIR was begun with (its settings.json) are refused.\n" +
     "Workers of an array (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX with JOB_COMPLETIONS, or --share) take every Nth request; those\n" +
     "of a --queue take the next one, and what another was at when it died; each then writes all answers to its DIR, shared or not.\n" +
-    "An answer that is an error is one with its status_code; the exit status is 0 when all of this worker's are answered.",
+    "An answer that is an error is one with its status_code; the exit status is 0 when all of this worker's are answered, and how many are\n" +
+    "errors is told.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required); workers share it" },
@@ -111,11 +123,22 @@ export const batch: Command = {
     if (requests.length === 0) {
       throw new UsageError(`batch: ${path} holds no request; expected a line of JSON for each`);
     }
-    const { done, output, isStopped } = await share(values, out, workOf(values, requests));
+    const { done, output, isStopped, lines } = await share(values, out, workOf(values, requests));
+    const errors = requests.flatMap(({ id }) => errorOf(id, lines.get(id)) ?? []);
     if (values.flag("json")) {
       const finished = output !== null;
-      await printJson({ out, requests: requests.length, answered: done, finished, output });
-    } else await note(`${done} of ${counted(requests.length, "request")} answered; ${output ?? out}`);
+      await printJson({
+        out,
+        requests: requests.length,
+        answered: done,
+        errors: errors.length,
+        finished,
+        output,
+      });
+    } else {
+      const some = errors.length ? `, ${errors.length} with an error (the first: ${errors[0]})` : "";
+      await note(`${done} of ${counted(requests.length, "request")} answered${some}; ${output ?? out}`);
+    }
     return isStopped ? stopStatus() : 0;
   },
 };

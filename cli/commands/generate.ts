@@ -13,6 +13,7 @@ import { type Command, UsageError, type Values } from "../command.ts";
 import { generationFlags, readGeneration } from "../generation.ts";
 import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
 import { counted, note, print, printJson, printPart, redirectOutput } from "../output.ts";
+import { demandCalledAlike } from "../ranks.ts";
 import { readText } from "../text.ts";
 
 async function promptOf(values: Values, positionals: readonly string[]): Promise<string | number[]> {
@@ -70,6 +71,7 @@ export const generate: Command = {
 async function join(values: Values): Promise<Distributed> {
   const { distributed } = await import("../../mod.ts");
   await distributed.init();
+  demandCalledAlike(distributed, generate, values);
   const { size, onThisHost } = distributed;
   // Ranks of one host share its processors.
   if (!values.has("threads") && size > 1) {

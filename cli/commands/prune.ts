@@ -39,10 +39,11 @@ async function sparse(
         }, which are no groups of 4; take --sparsity 0.5`,
       );
     }
-    const kept = maskOf(await rowsOf(layer), layer.inputs, norms?.get(layer.name) ?? null, sparsity);
+    const { name, inputs, parts, weight } = layer;
+    const kept = maskOf(await rowsOf(layer), inputs, norms?.get(name) ?? null, sparsity, parts);
     all += kept.length;
     for (const one of kept) zeros += 1 - one;
-    const mask = likeWeight(layer, kept), { weight } = layer.layer;
+    const mask = likeWeight(layer, kept);
     applyMask(weight, mask);
     masks.push({ weight, mask });
   }

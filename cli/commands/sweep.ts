@@ -157,7 +157,7 @@ function demandSame(saved: SweepSettings, given: SweepSettings, where: string): 
   };
   if (saved.text_sha256 !== given.text_sha256) {
     throw new UsageError(
-      `sweep: ${given.text} is not what the sweep in ${where} was begun on (${saved.text}), or it was changed`,
+      `sweep: ${given.text} is not what the sweep in ${where} was begun on (${saved.text}), or it was changed; put that back, or begin another`,
     );
   }
   if (saved.method !== given.method) differs("--method", saved.method, given.method);

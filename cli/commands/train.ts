@@ -37,6 +37,7 @@ import {
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
+import { demandCalledAlike } from "../ranks.ts";
 import { demandFolder, demandPlace, letters, strangersIn } from "../place.ts";
 import { adapterFile, isOfRun, modelFile, runNotes } from "../run_files.ts";
 import { loadPlotter } from "../plot.ts";
@@ -400,6 +401,7 @@ export const train: Command = {
     await demandPlace("train", values, "trace", "no trace", '{"traceEvents"');
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await distributed.init();
+    demandCalledAlike(distributed, train, values);
     await applyDevice(values);
     // Ranks of one host share its processors.
     if (!values.has("threads") && distributed.size > 1) {

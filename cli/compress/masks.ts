@@ -19,21 +19,25 @@ function least(scores: Float32Array, from: number, length: number, count: number
 
 /**
  * 1 where a weight stays and 0 where it goes, for `rows` [outputs, inputs].
- * @param norms Of each input; null: weights are compared by their size alone.
+ * @param norms Of each input, [parts · inputs]; null: weights are compared by their size alone.
+ * @param parts How many matrices of as many outputs each the rows are of.
  */
 export function maskOf(
   rows: Float32Array,
   inputs: number,
   norms: Float32Array | null,
   sparsity: Sparsity,
+  parts = 1,
 ): Float32Array {
-  const scores = Float32Array.from(rows, (w, i) => Math.abs(w) * (norms ? norms[i % inputs] : 1));
+  const each = rows.length / parts;
+  const normOf = (i: number): number => norms ? norms[Math.floor(i / each) * inputs + i % inputs] : 1;
+  const scores = Float32Array.from(rows, (w, i) => Math.abs(w) * normOf(i));
   const mask = new Float32Array(rows.length).fill(1);
   const drop = (from: number, length: number, count: number): void => {
     for (const i of least(scores, from, length, count)) mask[i] = 0;
   };
   if ("part" in sparsity) {
-    const group = norms ? inputs : rows.length, count = Math.round(sparsity.part * group);
+    const group = norms ? inputs : each, count = Math.round(sparsity.part * group);
     for (let from = 0; from < rows.length; from += group) drop(from, group, count);
   } else {
     for (let from = 0; from < rows.length; from += sparsity.of) {

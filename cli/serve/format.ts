@@ -44,7 +44,9 @@ function ownFormat(given: Body): Format {
   };
   if (typeof type !== "string" || !Object.hasOwn(typed, type)) {
     refuse(
-      `response_format.type is ${show(type)}, expected "text", "json_object", "json_schema" or "regex"`,
+      `response_format${
+        type === undefined ? " has no type" : `.type is ${show(type)}`
+      }, expected "text", "json_object", "json_schema" or "regex"`,
     );
   }
   const other = Object.keys(given).find((name) =>

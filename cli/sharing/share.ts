@@ -50,8 +50,14 @@ export function arrayShare(command: string): Share | null {
   if (task !== null) {
     const first = whole("SLURM_ARRAY_TASK_MIN") ?? 0, last = whole("SLURM_ARRAY_TASK_MAX");
     const step = whole("SLURM_ARRAY_TASK_STEP") ?? 1, count = whole("SLURM_ARRAY_TASK_COUNT");
-    const size = count ?? (last === null ? null : Math.floor((last - first) / step) + 1),
-      at = (task - first) / step;
+    const even = last === null ? null : Math.floor((last - first) / step) + 1;
+    const size = count ?? even, at = (task - first) / step;
+    if (even !== null && size !== even) {
+      throw new FormatError(
+        `${command}: the array has ${size} tasks from ${first} to ${last}, expected them evenly apart (--array=0-7, 0-14:2), as each tells ` +
+          "its share by its number; or give --share I/N",
+      );
+    }
     if (size !== null && Number.isInteger(at) && at >= 0 && at < size) return { index: at, count: size };
     throw new FormatError(
       `${command}: SLURM_ARRAY_TASK_ID is ${task}, and SLURM_ARRAY_TASK_COUNT and _MIN do not say of how many; give --share I/N`,

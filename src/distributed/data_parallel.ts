@@ -21,7 +21,7 @@ import { onAllRanks } from "../core/on_all_ranks.ts";
 import { offsetOf, wireType } from "./memory.ts";
 import type { Messenger } from "./messenger.ts";
 import { Reducer } from "./reducer.ts";
-import { demandSame, gatherTexts } from "./texts.ts";
+import { gatherTexts } from "./texts.ts";
 import { Timeline, type TraceEvent } from "./timeline.ts";
 import { Divided } from "./zero.ts";
 
@@ -131,13 +131,12 @@ export class DataParallel<B> {
     }
     if (!messenger) return;
     const { zero = 0, wire = "f32" } = this.#options;
-    const problem = demandSame(messenger, {
+    this.#distributed.demandAlike({
       "model": params.map((p) => `${p.dtype}[${p.shape}]`).join(" "),
       "optimizer": JSON.stringify(optimizer.paramGroups.map(({ params, ...own }) => [params.length, own])),
       "division": `parts ${this.#parts}, ZeRO ${zero}, ${wire} on the wire`,
       ...facts,
-    }, (rank) => this.#distributed.describe(rank));
-    if (problem) throw onAllRanks(problem);
+    });
     const seen = new Set<unknown>();
     tidy(() => {
       for (const t of Object.values(model.stateDict())) {

@@ -21,7 +21,7 @@ import { offsetOf, onCpu, wireType } from "./memory.ts";
 import type { Family } from "../models/family.ts";
 import type { Job, Join, Messenger, WireReduction, WireType } from "./messenger.ts";
 import { partOf } from "./pipeline.ts";
-import { gatherTexts } from "./texts.ts";
+import { demandSame, gatherTexts } from "./texts.ts";
 
 /**
  * How numbers of all ranks become one: their sum, mean, product, largest or smallest.
@@ -373,6 +373,16 @@ export class Distributed {
   ofFirst(text: string): string {
     const { messenger } = this;
     return messenger === null ? text : gatherTexts(messenger, text)[0];
+  }
+
+  /**
+   * Throws on all ranks when these are not the same on each.
+   * @internal
+   */
+  demandAlike(facts: Readonly<Record<string, string>>): void {
+    const { messenger } = this;
+    const problem = messenger && demandSame(messenger, facts, (rank) => this.describe(rank));
+    if (problem) throw onAllRanks(problem);
   }
 
   /**

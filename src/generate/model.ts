@@ -58,6 +58,11 @@ export function rewind(cache: LanguageModelCache, length: number): void {
 export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache> {
   /** The longest sequence. */
   readonly contextLength: number;
+  /**
+   * How long a text of `length` positions may become without what was computed of it being computed again: guesses do not go beyond,
+   * for they are computed together. Missing: `contextLength`.
+   */
+  reach?(length: number): number;
   /** Prompts that were computed before, where they are kept. */
   readonly prefixes?: PrefixStore<C> | null;
   /** Empty memory for keys and values. */

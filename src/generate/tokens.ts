@@ -118,7 +118,8 @@ export async function* generateTokens<C extends LanguageModelCache>(
       const started = performance.now();
       makeRoom(cache, sequence, limit, prompt.length, options.contextOverflow);
       if (guesser) {
-        const room = Math.min(limit - cache.ids.length, sequence.left - 1);
+        const known = cache.ids.length, reach = model.reach?.(known) ?? limit;
+        const room = Math.max(0, Math.min(limit - known, reach - known, sequence.left - 1));
         answering = options.assistantModel ?? model;
         const guesses = await guesser.guess(sequence.text, room, sequence.made);
         answering = model;

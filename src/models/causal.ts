@@ -340,10 +340,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   }
 
   /**
-   * How long texts may become without what was computed of them being computed again.
+   * How long a text of `length` positions may become without what was computed of it being computed again.
    * @internal
    */
-  get pastReach(): number {
+  reach(_length: number): number {
     return this.contextLength;
   }
 

@@ -64,6 +64,8 @@ export interface CausalNetwork extends Module {
   readonly vocabSize: number;
   /** The longest sequence. */
   readonly contextLength: number;
+  /** How long a text of `length` positions may become without being computed again. Missing: `contextLength`. */
+  reach?(length: number): number;
   /** Whether nothing is kept in training of what a layer computes but what went into it; going back, it is computed again. */
   gradientCheckpointing: boolean;
   /** Token embeddings, [vocab, width]: where and as what the model is held. */

@@ -88,7 +88,7 @@ export function forwardPast(
   const present: PastLayer[] = [], [batch, time] = ids.shape, all = time + past[0].keys.shape[2];
   return tidy(() => {
     const padding = paddingOf(seen, batch, time, all, ids.device);
-    const hidden = model.through(ids, placeBehindPast(past, present, time, model.pastReach, padding));
+    const hidden = model.through(ids, placeBehindPast(past, present, time, model.reach(1), padding));
     return { logits: model.logits(hidden), present };
   });
 }

@@ -61,10 +61,13 @@ export class StackedExperts extends Module {
   up_proj: Tensor;
   /** [experts · width, inner]: back to the width. */
   down_proj: Tensor;
+  /** How many experts. */
+  readonly count: number;
 
   /** Undefined contents. */
   constructor({ experts, inner, width }: ExpertSizes, options: LayerOptions) {
     super();
+    this.count = experts;
     const stacked = (rows: number, columns: number): Tensor =>
       parameter(
         empty([experts * rows, columns], { ...options, dtype: matrixDType(options.dtype ?? "f32", columns) }),
@@ -72,6 +75,11 @@ export class StackedExperts extends Module {
     this.gate_proj = stacked(inner, width);
     this.up_proj = stacked(inner, width);
     this.down_proj = stacked(width, inner);
+  }
+
+  /** What each row of x [rows, in] is by `matrix` of the expert that it chose, `index` i32 [rows]. */
+  product(matrix: "gate_proj" | "up_proj" | "down_proj", x: Tensor, index: Tensor): Tensor {
+    return expertLinear(x, this[matrix], index, this.count);
   }
 }
 
@@ -109,14 +117,15 @@ export class SparseExperts extends Module {
 
   /** Those that were chosen, one after the other. */
   #chosen(flat: Tensor, best: Tensor, share: Tensor): Tensor {
-    const { width, experts, active, activation } = this.#sizes,
-      { gate_proj, up_proj, down_proj } = this.experts;
+    const { width, active, activation } = this.#sizes, { experts } = this;
     const count = flat.shape[0], rows = count * active;
     const given = lowered(reshape(expand(unsqueeze(flat, 1), [count, active, width]), [rows, width]));
     const index = reshape(best, [rows]);
-    const by = (x: Tensor, weight: Tensor): Tensor => expertLinear(x, weight, index, experts);
-    const bent = mul(activation(by(given, gate_proj)), by(given, up_proj));
-    const made = reshape(by(bent, down_proj), [count, active, width]);
+    const bent = mul(
+      activation(experts.product("gate_proj", given, index)),
+      experts.product("up_proj", given, index),
+    );
+    const made = reshape(experts.product("down_proj", bent, index), [count, active, width]);
     let out: Tensor | null = null;
     for (let i = 0; i < active; i++) {
       const part = mul(slice(made, null, i), toDType(slice(share, null, [i, i + 1]), made.dtype));

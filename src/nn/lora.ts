@@ -45,8 +45,9 @@ export interface LoraOptions {
   /** What is learned counts alpha / rank times (rsLoRA: alpha / √rank). Default: the rank. */
   alpha?: number;
   /**
-   * The layers: ends of their paths (`"q_proj"`, `"attn.c_attn"`), or "all-linear" for all but the output layer. Default: what
-   * makes queries and values in attention, as PEFT has it for each family; all layers of a module without attention.
+   * The layers: ends of their paths (`"q_proj"`, `"attn.c_attn"`), or "all-linear" for all but the output layer and the experts of a
+   * mixture, which lie one below the other in one matrix. Default: what makes queries and values in attention, as PEFT has it for each
+   * family; all layers of a module without attention.
    */
   targets?: readonly string[] | "all-linear";
   /** Dropout of what goes into A while training. Default 0. */

@@ -23,6 +23,11 @@ export function lookedUp<M extends Module>(module: M): M {
   return module;
 }
 
+/** Whether `module` was marked as never quantised. */
+export function isLookedUp(module: Module): boolean {
+  return tables.has(module);
+}
+
 /** A matrix, and where it stands in a model. */
 export interface MatrixPlace {
   readonly holder: Record<string, unknown>;
@@ -46,7 +51,7 @@ export function matrixPlaces(model: Module): MatrixPlace[] {
         name: path ? `${path}.${key}` : key,
         weight,
         isTurned: isTransposing(module, weight),
-        isTable: tables.has(module),
+        isTable: isLookedUp(module),
       }]
     )
   );

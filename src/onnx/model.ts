@@ -109,7 +109,8 @@ export interface OnnxRunOptions {
   readonly maxMemory?: number;
   /**
    * As a program: the first run with inputs of some shapes is an ordinary one, the next ones do what it did, fused and planned as
-   * `compile` does it. What decides on shapes (a list of sizes, a count) is part of the program, which is for these values then.
+   * `compile` does it. What decides on shapes (a list of sizes, a count) is part of the program, which is for these values then; so is
+   * the branch of an `If` that follows from sizes, constants and inputs of at most 64 elements.
    * Without gradients. Default false.
    */
   readonly compiled?: boolean;

@@ -181,7 +181,7 @@ export function tensor(
 }
 
 /** The same, for options that were checked. */
-export function fromValues(
+function fromValues(
   what: string,
   data: NestedArray | ArrayBufferView,
   options: TensorOptions & { shape?: Shape },

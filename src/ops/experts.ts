@@ -23,7 +23,7 @@ import { reshape, slice, transpose, unsqueeze } from "./views.ts";
  * Row i of what is given is W[index[i]] · x[i]: x [rows, depth], `weight` [experts · columns, depth] with all matrices one below the
  * other, index i32 [rows] → [rows, columns]. Gradients are those of x and weight.
  *
- * @throws {ShapeError} for shapes that do not fit.
+ * @throws {ShapeError} for shapes that do not fit, and, where it is known at once, an index of no matrix.
  */
 export function expertLinear(x: Tensor, weight: Tensor, index: Tensor, experts: number): Tensor {
   const [rows, depth] = x.shape, [all, width] = weight.shape, columns = all / experts;
@@ -38,9 +38,13 @@ export function expertLinear(x: Tensor, weight: Tensor, index: Tensor, experts: 
   const isRead = isFloat(x.dtype) && x.dtype !== "f64" &&
     (isQuantized(weight.dtype) || isFloat(weight.dtype));
   if (kernel && isRead && weight.isContiguous && !wantsGradient([x, weight])) {
-    const out = empty([rows, columns], x.dtype, x.backend, "expertLinear");
-    noGrad(() => tidy(() => kernel(contiguousView(x), weight, contiguousView(index), out)));
-    return out;
+    return noGrad(() =>
+      tidy(() => {
+        const out = empty([rows, columns], x.dtype, x.backend, "expertLinear");
+        kernel(contiguousView(x), weight, contiguousView(index), out);
+        return out;
+      })
+    );
   }
   return tidy(() => {
     // A graph that is written is for any number of rows, and says so by its arithmetic (`capture/trace_backend.ts`).

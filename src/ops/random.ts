@@ -17,7 +17,7 @@ import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { activeCapture, backendOf, fromNumbers, perRun, refuseCapture, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
-import { checkShape, finish, fromValues, generated, type TensorOptions, tensorOptions } from "./create.ts";
+import { checkShape, finish, generated, type TensorOptions, tensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -107,18 +107,39 @@ export function defaultGenerator(): Generator {
 
 /** What was drawn while something was computed, so that it can be computed again. */
 export interface Draws {
-  /** One entry a draw. */
+  /** One entry a draw, in a function that is captured. */
   readonly list: unknown[];
   /** The next one to be repeated; null while draws are written down. */
   next: number | null;
+  /** Where the process's numbers stood, elsewhere: whatever draws them, they are the same from there. */
+  began?: GeneratorState;
 }
 
-let draws: Draws | null = null;
+/** The logs that are open, innermost first. */
+interface OpenDraws {
+  readonly log: Draws;
+  readonly around: OpenDraws | null;
+}
+
+let draws: OpenDraws | null = null;
 
 /** Runs `f` and writes down what it draws, or repeats what was written down. */
 export function withDraws<T>(log: Draws, f: () => T): T {
+  if (!activeCapture()) {
+    if (log.next === null) {
+      log.began = generator.getState();
+      return f();
+    }
+    const now = generator.getState();
+    generator.setState(log.began!);
+    try {
+      return f();
+    } finally {
+      generator.setState(now);
+    }
+  }
   const before = draws;
-  draws = log;
+  draws = { log, around: before };
   try {
     return f();
   } finally {
@@ -127,10 +148,13 @@ export function withDraws<T>(log: Draws, f: () => T): T {
 }
 
 /** What `draw` gives, or what it gave the last time. */
-function drawn<T>(draw: () => T): T {
-  if (draws?.next != null) return draws.list[draws.next++] as T;
-  const found = draw();
-  draws?.list.push(found);
+function drawn<T>(draw: () => T, open: OpenDraws | null = draws): T {
+  if (!open) return draw();
+  const { log, around } = open;
+  if (log.next !== null) return log.list[log.next++] as T;
+  // What is drawn inside of what is repeated is repeated as well.
+  const found = drawn(draw, around);
+  log.list.push(found);
   return found;
 }
 
@@ -236,15 +260,17 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
     return Float64Array.from({ length: size }, () => from.integer(low, high));
   };
   const capture = activeCapture();
-  if (!capture && draws === null) {
+  if (!capture) {
     const from = source();
     return generated("randint", shape, () => from.integer(low, high), { ...options, dtype });
   }
-  if (!capture) return fromValues("randint", drawn(draw), { ...options, dtype, shape });
   const backend = backendOf(device), out = empty([...shape], dtype, backend, "randint");
   // Repeated, the numbers are those of the same run.
-  const isRepeated = draws?.next != null,
-    run = drawn((): { values: Float64Array } => ({ values: new Float64Array(0) }));
+  let isRepeated = true;
+  const run = drawn((): { values: Float64Array } => {
+    isRepeated = false;
+    return { values: new Float64Array(0) };
+  });
   if (size) {
     capture.uploadPerRun(backend, out.buffer, () => {
       if (!isRepeated) run.values = draw();

@@ -151,7 +151,7 @@ export class Tensor extends ProductMethods {
    * @throws {FerrotypeError} for a result of an operation that is set to false: `detach()` stops gradients.
    */
   override get requiresGrad(): boolean {
-    return this.node !== null;
+    return super.requiresGrad;
   }
 
   override set requiresGrad(on: boolean) {

@@ -193,7 +193,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * @throws {OptionError} for what is no number from 0.
    */
   get lr(): number {
-    return this.paramGroups[0].lr;
+    // In a program, that of the run.
+    return perRun(1, () => [this.paramGroups[0].lr])[0];
   }
 
   set lr(value: number) {

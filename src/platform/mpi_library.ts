@@ -29,7 +29,7 @@ export interface MpiAbi {
   readonly anySource: number;
   /**
    * Bytes from which an all-reduce is faster as two exchanges of blocks. Open MPI's takes all of it at once (4.1.4: 500 MB of two
-   * ranks in 575 ms, where its own that blocks takes 260 and two exchanges 200; `bench/distributed.ts`), MPICH's does as we would.
+   * ranks in 575 ms, where its own that blocks takes 260 and two exchanges 230; `bench/distributed.ts`), MPICH's does as we would.
    */
   readonly blocksFrom: number;
 }

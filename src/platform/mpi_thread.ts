@@ -373,8 +373,9 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
     const job = operations[control[words.ring + (number % words.slots) * words.job]];
     const others = Array.from({ length: size }, (_, r) => r).filter((r) => r !== rank);
     const silent = others.filter((r) => !told.has(r));
-    const isPair = job === "send" || job === "receive";
-    const late = isPair ? [] : others.filter((r) => (told.get(r)?.posted ?? Infinity) <= number);
+    // Between tokens a program may wait for whoever reads them.
+    const isPatient = job === "send" || job === "receive" || job === "forward";
+    const late = isPatient ? [] : others.filter((r) => (told.get(r)?.posted ?? Infinity) <= number);
     const isBusy = late.some((r) => told.get(r)!.busy !== 0) && now - since < longPatience;
     if (silent.length === 0 && (late.length === 0 || isBusy)) {
       // All are there, or at work on what they said they would be.

@@ -36,6 +36,7 @@ export function adaptedModel(
 ): BatchLanguageModel<CausalCache> {
   return {
     contextLength: model.contextLength,
+    reach: (length) => model.reach?.(length) ?? model.contextLength,
     get prefixes() {
       return prefixes();
     },

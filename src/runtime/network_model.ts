@@ -131,6 +131,14 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     return this.network.contextLength;
   }
 
+  /**
+   * How long a text of `length` positions may become without what was computed of it being computed again.
+   * @internal
+   */
+  reach(length: number): number {
+    return this.network.reach?.(length) ?? this.contextLength;
+  }
+
   /** Where it computes. */
   get device(): DeviceName {
     return this.network.embeddings.device;

@@ -137,7 +137,7 @@ export function textGraph(
     name: model.family,
     description:
       `${model.family}: logits for input_ids that follow past_key_values, with the keys and values of all positions`,
-    metadata: new Map([["model_type", model.family], ["context_length", String(network.pastReach)]]),
+    metadata: new Map([["model_type", model.family], ["context_length", String(network.reach(1))]]),
   };
   network.eval();
   try {

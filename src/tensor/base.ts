@@ -139,6 +139,7 @@ export class TensorBase implements Disposable {
 
   /** Whether gradients flow to or through it. */
   get requiresGrad(): boolean {
+    activeCapture()?.look(this);
     return this.node !== null;
   }
 

@@ -11,7 +11,7 @@ import { gradients, history, variable } from "./backward.ts";
 import { alias, type TensorBase } from "./base.ts";
 import { filled } from "./fill.ts";
 import { tidy } from "./lifetime.ts";
-import { demandTensor } from "./kinds.ts";
+import { demandDifferentiable, demandTensor } from "./kinds.ts";
 import { isRecording, type TapeNode, withRecording } from "./tape.ts";
 
 /**
@@ -40,7 +40,7 @@ function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boo
  * results are on the tape when they depend on anything else there, so gradients of gradients work: nest the calls.
  *
  * @throws {OptionError} for what is no function and places of no arguments.
- * @throws {DTypeError} for an argument or a result that is no tensor.
+ * @throws {DTypeError} for an argument or a result that is no tensor, and by an argument of whole numbers.
  * @example
  * ```ts
  * const [value, slope] = valueAndGrad((x: Tensor) => x.square().sum())(tensor([1, 2]));
@@ -71,6 +71,7 @@ function differentiated<T extends TensorBase>(
         throw new FerrotypeError(`${what}: argument ${k} was asked for, ${args.length} were given`);
       }
       demandTensor(what, args[k], `argument ${k}`);
+      demandDifferentiable(what, args[k], k);
     }
     const outside = isRecording();
     const run = (): [T, T | T[]] => {
@@ -97,7 +98,7 @@ function differentiated<T extends TensorBase>(
  * A function that gives the gradient of `f` by its first argument (or by `argnums`); see {@link valueAndGrad}.
  *
  * @throws {OptionError} for what is no function and places of no arguments.
- * @throws {DTypeError} for an argument or a result that is no tensor.
+ * @throws {DTypeError} for an argument or a result that is no tensor, and by an argument of whole numbers.
  * @example
  * ```ts
  * const slope = grad((x: Tensor) => x.pow(3).sum()); // 3x²
@@ -113,7 +114,7 @@ export function grad<T extends TensorBase>(
  * A function that gives the gradient of `f` by one argument, the first unless told.
  *
  * @throws {OptionError} for what is no function and places of no arguments.
- * @throws {DTypeError} for an argument or a result that is no tensor.
+ * @throws {DTypeError} for an argument or a result that is no tensor, and by an argument of whole numbers.
  * @category Gradients and programs
  */
 export function grad<T extends TensorBase>(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { type Kind, kind } from "../core/kinds.ts";
 import { show } from "../core/show.ts";
@@ -21,4 +22,12 @@ export function demandTensor(what: string, x: unknown, name = "x"): void {
 
 function notATensor(what: string, x: unknown, name: string): DTypeError {
   return new DTypeError(`${what}: ${name} is ${show(x)}, expected a tensor (tensor(…) makes one)`);
+}
+
+/** @throws {DTypeError} unless argument number `k` may have a gradient. */
+export function demandDifferentiable(what: string, { dtype }: TensorBase, k: number): void {
+  if (isFloat(dtype)) return;
+  throw new DTypeError(
+    `${what}: argument ${k} is ${dtype}, and only floating-point tensors have gradients; convert it with .to({ dtype: "f32" })`,
+  );
 }

@@ -195,6 +195,8 @@ export function asLeaf(tensor: TensorBase, on: boolean): void {
 /** Whether an operation on `inputs` must be recorded. */
 export function wantsGradient(inputs: readonly TensorBase[]): boolean {
   if (!recording) return false;
+  const capture = activeCapture();
+  if (capture) { for (const t of inputs) capture.look(t); }
   for (const t of inputs) if (t.node) return true;
   return false;
 }

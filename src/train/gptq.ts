@@ -17,9 +17,23 @@ import * as kinds from "../core/kinds.ts";
 import { counted } from "../core/show.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { CausalNetwork } from "../models/mod.ts";
+import { StackedExperts } from "../nn/experts.ts";
+import { isLookedUp } from "../nn/matrices.ts";
 import { Conv1D, Embedding, Linear, type Module, parameter } from "../nn/mod.ts";
 import { readyToHold } from "../ops/blocks.ts";
-import { add, empty, matmul, reshape, slice, type Tensor, toDType, transpose } from "../ops/mod.ts";
+import {
+  add,
+  empty,
+  eq,
+  matmul,
+  reshape,
+  slice,
+  type Tensor,
+  toDType,
+  transpose,
+  unsqueeze,
+  where,
+} from "../ops/mod.ts";
 import { keep, noGrad, tidy } from "../tensor/mod.ts";
 import { sequentialBatches, type TokenIds } from "./batches.ts";
 
@@ -49,52 +63,83 @@ const gptqOptions: OptionTable<GptqOptions> = {
   onProgress: kinds.callback,
 };
 
-/** A layer whose weight is to be in 4 bits. */
+/** Matrices of experts, in the order in which they compute. */
+const expertMatrices = ["gate_proj", "up_proj", "down_proj"] as const;
+type ExpertMatrix = typeof expertMatrices[number];
+
+/** A matrix that is to be in 4 bits, or those of all experts of a layer, one below the other. */
 interface Work {
   readonly name: string;
-  readonly layer: Linear | Conv1D | Embedding;
+  /** What multiplies with it, and what it is called there. */
+  readonly layer: Linear | Conv1D | Embedding | StackedExperts;
+  readonly key: "weight" | ExpertMatrix;
   /** [out, in]. */
   readonly rows: () => Tensor;
+  /** How many matrices, of as many rows each: each is fitted to what flows into it. */
+  readonly parts: number;
   /** Layers of one group are fitted at once. */
   readonly group: string;
 }
 
 const isTurned = (layer: Work["layer"]): layer is Conv1D => layer instanceof Conv1D;
 
-/** The layers of `network` whose sums run over whole blocks, in the order in which they compute. */
+const weightOf = ({ layer, key }: Work): Tensor => (layer as unknown as Record<string, Tensor>)[key];
+
+/** The layers of `network` whose sums run over whole blocks, in the order in which they compute; what convert leaves as it is, stays so. */
 function worksOf(network: CausalNetwork): Work[] {
   const found: Work[] = [], head = network.embeddings;
   let tied: Work | null = null;
-  for (const [name, module] of network.namedModules()) {
-    if (!(module instanceof Linear || module instanceof Conv1D || module instanceof Embedding)) continue;
-    const layer = module, { weight } = layer;
+  for (const [name, layer] of network.namedModules()) {
+    const group = /^(.*?\.\d+)\./.exec(name)?.[1] ?? "~";
+    if (layer instanceof StackedExperts) {
+      for (const key of expertMatrices) {
+        if (layer[key].shape[1] % quantBlock !== 0) continue;
+        found.push({ name: `${name}.${key}`, layer, key, rows: () => layer[key], parts: layer.count, group });
+      }
+    }
+    if (!(layer instanceof Linear || layer instanceof Conv1D || layer instanceof Embedding)) continue;
+    const { weight } = layer;
     const rows = (): Tensor => isTurned(layer) ? transpose(layer.weight, 0, 1) : layer.weight;
     const depth = isTurned(layer) ? weight.shape[0] : weight.shape[1];
     if (depth % quantBlock !== 0) continue;
-    // A table that is only read has nothing to be fitted to.
-    if (layer instanceof Embedding && weight !== head) continue;
-    const group = /^(.*?\.\d+)\./.exec(name)?.[1] ?? "~";
-    const work = { name: `${name}.weight`, layer, rows, group };
+    // A table that is only read has nothing to be fitted to, and a router in blocks would choose others.
+    if (layer instanceof Embedding ? weight !== head : isLookedUp(layer)) continue;
+    const work: Work = { name: `${name}.weight`, layer, key: "weight", rows, parts: 1, group };
     if (layer instanceof Embedding) tied = work;
     else found.push(work);
   }
   return tied ? [...found, tied] : found;
 }
 
-/** Runs `f` while `seen` hears of what goes into each of `layers`. */
-function listening(works: readonly Work[], seen: (i: number, x: Tensor) => void, f: () => void): void {
-  const held = works.map(({ layer }) => layer as unknown as { forward?: unknown });
-  works.forEach(({ layer }, i) => {
-    const own = layer.forward as (x: Tensor, ...rest: unknown[]) => Tensor;
-    held[i].forward = (x: Tensor, ...rest: unknown[]) => {
-      seen(i, x);
-      return own.call(layer, x, ...rest);
-    };
-  });
+/** Hears what flows into a layer: x [.., in], and which of its matrices each row chose, where there are several. */
+type Seen = (work: Work, x: Tensor, index: Tensor | null) => void;
+
+/** Runs `f` while `seen` hears of what goes into each of `works`. */
+function listening(works: readonly Work[], seen: Seen, f: () => void): void {
+  const undo: (() => void)[] = [];
+  for (const layer of new Set(works.map((work) => work.layer))) {
+    const own = works.filter((work) => work.layer === layer);
+    if (layer instanceof StackedExperts) {
+      const product = layer.product;
+      layer.product = (matrix, x, index) => {
+        for (const work of own) if (work.key === matrix) seen(work, x, index);
+        return product.call(layer, matrix, x, index);
+      };
+      undo.push(() => delete (layer as { product?: unknown }).product);
+    } else {
+      const forward = layer.forward as (x: Tensor, ...rest: unknown[]) => Tensor;
+      const held = layer as unknown as { forward?: typeof forward };
+      held.forward = (x, ...rest) => {
+        for (const work of own) seen(work, x, null);
+        return forward.call(layer, x, ...rest);
+      };
+      undo.push(() => delete held.forward);
+    }
+  }
   try {
     f();
   } finally {
-    for (const layer of held) delete layer.forward;
+    for (const end of undo) end();
   }
 }
 
@@ -187,21 +232,24 @@ async function fitted(weights: Float32Array, n: number, u: Float64Array): Promis
 }
 
 /** Puts `blocks` in the place of a layer's weight. */
-function place({ layer }: Work, blocks: Uint8Array, shape: readonly number[]): void {
-  const before = layer.weight, t = empty(shape, { dtype: "q4", device: before.device });
+function place(work: Work, blocks: Uint8Array, shape: readonly number[]): void {
+  const { layer, key } = work,
+    before = weightOf(work),
+    t = empty(shape, { dtype: "q4", device: before.device });
   t.backend.upload(t.buffer, 0, blocks);
   let seen = t;
   if (isTurned(layer)) {
     seen = noGrad(() => transpose(t, 0, 1));
     t.dispose();
   }
-  layer.weight = parameter(seen);
+  (layer as unknown as Record<string, Tensor>)[key] = parameter(seen);
   before.dispose();
 }
 
 /**
  * Puts the matrices of `model` into q4, in place, fitted to `ids`, a text that is like those it will read: `model.save(dir)` then
- * writes them as they are. What has no whole blocks of 32 along its sums stays as it is, and so do vectors and tables of positions.
+ * writes them as they are. Experts are fitted each to what chose it. What has no whole blocks of 32 along its sums stays as it is, and so
+ * do vectors, tables of positions and what chooses experts.
  * Layers are worked out on this thread, in time that grows with the third power of their width; it breathes in between.
  *
  * @throws {OptionError} for options that do not fit, a text that is shorter than a window, and a model that has blocks already.
@@ -242,10 +290,12 @@ export async function gptq(
       }, expected more than the ${blockSize} of a window; take a longer text`,
     );
   }
-  const works = worksOf(network), blocks = works.find(({ layer }) => /^q|^iq|^mx/.test(layer.weight.dtype));
+  const works = worksOf(network), blocks = works.find((work) => /^q|^iq|^mx/.test(weightOf(work).dtype));
   if (blocks) {
     throw new OptionError(
-      `gptq: ${blocks.name} is ${blocks.layer.weight.dtype} already; load the model with { dtype: "f32" } from what it was made of`,
+      `gptq: ${blocks.name} is ${
+        weightOf(blocks).dtype
+      } already; load the model with { dtype: "f32" } from what it was made of`,
     );
   }
   if (works.length === 0) {
@@ -265,18 +315,23 @@ export async function gptq(
       const hessians = await hessiansOf(network, own, windows, signal);
       try {
         for (const [i, work] of own.entries()) {
-          throwIfAborted(signal, "gptq");
-          const [rows, n] = work.rows().shape,
-            h = Float64Array.from(await hessians[i].data() as Float32Array);
-          const u = await inverseFactor(h, n, dampOf(work, dampPercent), work.name);
+          const [rows, n] = work.rows().shape, each = rows / work.parts;
           const weights = noGrad(() => tidy(() => toDType(reshape(work.rows().detach(), [rows, n]), "f32")));
           const values = Float32Array.from(await weights.data() as Float32Array);
           weights.dispose();
-          place(work, await fitted(values, n, u), [rows, n]);
+          const blocks = new Uint8Array(rows * n / quantBlock * 18);
+          for (const [part, hessian] of hessians[i].entries()) {
+            throwIfAborted(signal, "gptq");
+            const h = Float64Array.from(await hessian.data() as Float32Array);
+            const u = await inverseFactor(h, n, dampOf(work, dampPercent), work.name);
+            const own = values.subarray(part * each * n, (part + 1) * each * n);
+            blocks.set(await fitted(own, n, u), part * blocks.length / work.parts);
+          }
+          place(work, blocks, [rows, n]);
           onProgress?.({ done: ++done, total: works.length, name: work.name });
         }
       } finally {
-        for (const h of hessians) h.dispose();
+        for (const h of hessians.flat()) h.dispose();
       }
     }
   } finally {
@@ -284,22 +339,25 @@ export async function gptq(
   }
 }
 
-/** For each of `works` the sum of what flows into it, times itself, over all windows: [in, in]. */
+/** For each matrix of each of `works` the sum of what flows into it, times itself, over all windows: [in, in]. */
 async function hessiansOf(
   network: CausalNetwork,
   works: readonly Work[],
   windows: Iterable<Tensor>,
   signal: AbortSignal | undefined,
-): Promise<Tensor[]> {
-  const breathe = breather(), sums: (Tensor | null)[] = works.map(() => null);
-  const gather = (i: number, x: Tensor): void => {
-    const flat = toDType(reshape(x, [-1, x.shape[x.shape.length - 1]]), "f32");
-    const before = sums[i], own = matmul(transpose(flat, 0, 1), flat);
-    sums[i] = keep(before ? add(before, own) : own);
-    before?.dispose();
+): Promise<Tensor[][]> {
+  const breathe = breather(), sums = new Map(works.map((work): [Work, Tensor[]] => [work, []]));
+  const gather: Seen = (work, x, index) => {
+    const flat = toDType(reshape(x, [-1, x.shape[x.shape.length - 1]]), "f32"), own = sums.get(work)!;
+    for (let part = 0; part < work.parts; part++) {
+      const rows = index ? where(unsqueeze(eq(index, part), 1), flat, 0) : flat;
+      const before = own[part], more = matmul(transpose(rows, 0, 1), rows);
+      own[part] = keep(before ? add(before, more) : more);
+      before?.dispose();
+    }
   };
-  const tied = works.findIndex(({ layer }) => layer instanceof Embedding);
-  const heard = works.filter((_, i) => i !== tied);
+  const tied = works.find(({ layer }) => layer instanceof Embedding);
+  const heard = works.filter((work) => work !== tied);
   try {
     for (const batch of windows) {
       throwIfAborted(signal, "gptq");
@@ -307,21 +365,20 @@ async function hessiansOf(
         tidy(() => {
           const pass = (): void => {
             const x = network.hidden(slice(batch, null, [0, -1]));
-            if (tied >= 0) gather(tied, x);
+            if (tied) gather(tied, x, null);
             else if (works.some(({ group }) => group === "~")) network.logits(x);
           };
-          listening(heard, (i, x) => gather(works.indexOf(heard[i]), x), pass);
+          listening(heard, gather, pass);
         })
       );
       batch.dispose();
       await breathe();
     }
+    const still = works.find((work) => sums.get(work)!.length === 0);
+    if (still) throw new FerrotypeError(`gptq: nothing flows into ${still.name} in this model`);
   } catch (error) {
-    for (const t of sums) t?.dispose();
+    for (const t of [...sums.values()].flat()) t.dispose();
     throw error;
   }
-  return sums.map((t, i) => {
-    if (t) return t;
-    throw new FerrotypeError(`gptq: nothing flows into ${works[i].name} in this model`);
-  });
+  return works.map((work) => sums.get(work)!);
 }

@@ -102,12 +102,12 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
   }
 
   /** @internal */
-  override get pastReach(): number {
-    return Math.min(this.contextLength, ...this.#rotaries.map((rotary) => rotary.reach(1)));
+  override reach(length: number): number {
+    return Math.min(this.contextLength, ...this.#rotaries.map((rotary) => rotary.reach(length)));
   }
 
   protected override get isCounting(): boolean {
-    return this.#rotaries.some((rotary) => rotary.reach(1) < this.contextLength);
+    return this.reach(1) < this.contextLength;
   }
 
   protected override attends(layer: number): boolean {
@@ -192,7 +192,7 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
   ): StepForm | null {
     const least = 1 + Math.min(...caches.map(({ length }) => length));
     const most = 1 + Math.max(...caches.map(({ length }) => length));
-    const reach = Math.min(this.contextLength, ...this.#rotaries.map((rotary) => rotary.reach(least)));
+    const reach = this.reach(least);
     // Angles that change with every position are worked out for each.
     if (most > reach || (reach < this.contextLength && reach <= least)) return null;
     if (!this.#isStretching) return { kind: String(reach), reach };

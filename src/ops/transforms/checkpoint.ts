@@ -73,7 +73,7 @@ export function checkpoint<A extends Tensor[]>(f: (...args: A) => Tensor): (...a
         again = (): (Tensor | null)[] =>
           withRecording(true, () => {
             const own = saved.map((t, i) => needs[i] ? variable(t, createGraph) as Tensor : t);
-            const y = withDraws({ list: draws.list, next: 0 }, () => run(own as A));
+            const y = withDraws({ ...draws, next: 0 }, () => run(own as A));
             const wanted = [...own, ...inputs.slice(args.length)].filter((_, i) => needs[i]);
             const found = y.node ? gradients(y, wanted, g, { createGraph }) : wanted.map(() => null);
             let k = 0;

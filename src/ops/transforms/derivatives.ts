@@ -9,6 +9,7 @@ import { whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { formatShape, sameShape } from "../../core/shape.ts";
 import {
+  demandDifferentiable,
   grad,
   gradients,
   history,
@@ -105,7 +106,7 @@ const jacobianOptions: OptionTable<JacobianOptions> = { argnums: whole(0) };
  * As `jax.jacobian`, `torch.func.jacrev`: one pass back for each element of the result.
  *
  * @throws {OptionError} for what is no function; what `f` throws.
- * @throws {DTypeError} for an argument or a result that is no tensor.
+ * @throws {DTypeError} for an argument or a result that is no tensor, and by an argument of whole numbers.
  * @example
  * ```ts
  * jacobian((x: Tensor) => x.square())(tensor([1, 2])); // [[2, 0], [0, 4]]
@@ -124,6 +125,7 @@ export function jacobian(
       throw new ShapeError(`jacobian: argument ${argnums} was asked for, ${args.length} were given`);
     }
     demandTensor("jacobian", args[argnums], `argument ${argnums}`);
+    demandDifferentiable("jacobian", args[argnums], argnums);
     const outside = isRecording();
     return tidy(() =>
       withRecording(true, () => {
@@ -150,7 +152,7 @@ export function jacobian(
  * As `jax.hessian`, `torch.func.hessian`.
  *
  * @throws {OptionError} for what is no function; what `f` throws.
- * @throws {DTypeError} for an argument or a result that is no tensor.
+ * @throws {DTypeError} for an argument or a result that is no tensor, and by an argument of whole numbers.
  * @category Tensors
  */
 export function hessian(

@@ -32,7 +32,8 @@ export type LeafForm =
   | { readonly kind: "number"; value: number | null }
   | { readonly kind: "other"; readonly value: unknown };
 
-const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" =>
+/** How a tensor stands on the tape. */
+export const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" =>
   !t.node ? "none" : t.node.leaf ? "leaf" : "inside";
 
 /** The form of arguments with these leaves, now. */

@@ -26,6 +26,8 @@ export interface Capture {
   gate(backend: Backend): Backend;
   /** The gradient of `tensor` is about to be read or set. */
   touch(tensor: TensorBase): void;
+  /** Whether `tensor` wants gradients decides what is done: a tensor from outside may be asked again. */
+  look(tensor: TensorBase): void;
   /**
    * A gradient is about to be taken through `node`.
    * @throws {CaptureError} when it was made outside.

@@ -21,6 +21,7 @@ import { nodesSoFar } from "../scopes.ts";
 import { Storage, storageOf, storagesSoFar } from "../storage.ts";
 import { asLeaf, type Gradient, TapeNode } from "../tape.ts";
 import { type Capture, type HostState, withCapture } from "./gate.ts";
+import { tapeOf } from "./form.ts";
 import { demandResult } from "./leaves.ts";
 import { holdersOf } from "./holders.ts";
 import { type Explanation, type Happening, type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
@@ -111,6 +112,17 @@ export class Tracer implements Capture, Notebook {
     }
     tensor.exchangeGrad(standIn);
     this.#touched.set(tensor, { leaf: place ?? tensor, handle: tensor, original, standIn, before });
+  }
+
+  look(tensor: TensorBase): void {
+    // What only stands for something on the tape is no tensor.
+    if (!(tensor instanceof TensorBase) || tensor.isDisposed) return;
+    if (this.#handles.has(tensor) || tensor.storage.backend instanceof TraceBackend) return;
+    const { node } = tensor;
+    if (node && node.id > this.#since) return;
+    // What shares the memory of a leaf may be made and gone within the run.
+    const owner = node ? node.leaf : tensor;
+    if (owner) this.guard(owner, "tape", () => tapeOf(owner));
   }
 
   pass(node: TapeNode): void {

@@ -6,20 +6,26 @@
  *
  * @module
  */
-import { byteSize } from "../../../core/dtype.ts";
 import type { Epilogue, View } from "../../contract.ts";
 import { addressOf } from "../buffer.ts";
 import type { Engine } from "../engine.ts";
 import { writeWords } from "./conv/arguments.ts";
-import { type ConvForm, emitDense, type Tile } from "./conv/dense.ts";
+import { emitDense, type Tile } from "./conv/dense.ts";
 import { emitDepthwise, mostAtOnce } from "./conv/depthwise.ts";
-import type { Step } from "./conv/planes.ts";
-import { outArg } from "./gemm/arguments.ts";
+import { byLibrary } from "./conv/native.ts";
+import {
+  type Asked,
+  common,
+  finishing,
+  pair,
+  parts,
+  runsOf,
+  seenRows,
+  sumBytes,
+  wantedItems,
+} from "./conv/plan.ts";
 import { blockDepth, itemWork } from "./gemm/blocks.ts";
-import { formOf } from "./gemm/kernels.ts";
-import { type Operand, Product } from "./gemm/plan.ts";
 import { tileRows } from "./gemm/tile.ts";
-import { writeEpilogue, writeOperand } from "./gemm/write.ts";
 
 /** Weights of a filter at most: the table of places that they meet lies in thread scratch. */
 export const mostWeights: number = 2 ** 17;
@@ -28,65 +34,14 @@ export const mostWeights: number = 2 ** 17;
 const mostPlaneBytes = 16 << 20;
 /** Bytes of a depthwise item's rows: they should stay in the cache. */
 const slabBytes = 96 << 10, mostSlabBytes = 1 << 20;
-/** Bytes of weights and of sums of an item. */
-const weightBytes = 384 << 10, sumBytes = 256 << 10;
-const mostColumns = 256, wantedItems = 16;
+/** Bytes of an item's weights, and its outputs in a row. */
+const weightBytes = 384 << 10, mostColumns = 256;
 
 /** Filters of a channel at most that are computed one by one. */
 const fewest = 2;
 
 /** Vectors of a tile of one, two and three filters: as many sums as there are registers. */
 const fewFilters: Readonly<Record<number, number>> = { 1: 12, 2: 6, 3: 3 };
-
-/** Sizes along both axes; one axis alone is the second. */
-type Pair = readonly [number, number];
-
-function pair(list: readonly number[], missing: number): Pair {
-  return list.length === 1 ? [missing, list[0]] : [list[0], list[1]];
-}
-
-/** What is asked for. */
-interface Asked {
-  readonly x: number;
-  readonly weights: number;
-  readonly batch: number;
-  readonly planes: number;
-  readonly groups: number;
-  /** Channels and filters of a group. */
-  readonly channels: number;
-  readonly filters: number;
-  readonly size: Pair;
-  readonly out: Pair;
-  readonly kernel: Pair;
-  readonly stride: Pair;
-  readonly dilation: Pair;
-  readonly before: Pair;
-}
-
-/** How a row of the input lies in order, for `columns` outputs. */
-interface Runs {
-  readonly period: number;
-  readonly runs: number;
-  readonly runLength: number;
-  readonly runBytes: number;
-  readonly rowBytes: number;
-}
-
-function commonDivisor(a: number, b: number): number {
-  return b === 0 ? a : commonDivisor(b, a % b);
-}
-
-function runsOf({ kernel, stride, dilation }: Asked, columns: number): Runs {
-  const period = stride[1] / commonDivisor(stride[1], dilation[1]), runs = Math.min(kernel[1], period);
-  const runLength = columns + Math.floor((kernel[1] - 1) * dilation[1] / stride[1]);
-  const runBytes = 16 * Math.ceil(runLength / 4);
-  return { period, runs, runLength, runBytes, rowBytes: runs * runBytes };
-}
-
-/** Rows of the input that windows of `rows` outputs see. */
-function seenRows({ kernel, stride, dilation }: Asked, rows: number): number {
-  return (rows - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1;
-}
 
 /** See `Kernels.conv`. */
 export function conv(
@@ -119,71 +74,6 @@ export function conv(
   // Many filters of one channel share what they read.
   if (channels === 1 && asked.filters <= fewest && depthwise(engine, asked, out, epilogue)) return;
   dense(engine, asked, out, epilogue);
-}
-
-const product = new Product();
-
-function operandOf(view: View, isByRow: boolean): Operand {
-  const { dtype, strides } = view, bytes = byteSize(dtype, 1);
-  const [batch, filter, ...rest] = strides.map((step) => step * bytes), [row, column] = pair(rest, 0);
-  const first = isByRow ? row : filter, inner = isByRow ? filter : row;
-  return { address: addressOf(view), dtype, bytes, row: first, column, leading: [batch, inner] };
-}
-
-/** Writes down where results go and what happens to them; rows are filters, or `isByRow` rows of the output. */
-function finishing(
-  engine: Engine,
-  { batch, out: [rows], stride: [, step] }: Asked,
-  out: View,
-  epilogue: Epilogue | undefined,
-  isByRow: boolean,
-): { form: ConvForm; key: string } {
-  const program = epilogue?.program ?? null, views = epilogue?.inputs ?? [];
-  const result = operandOf(out, isByRow), inputs = views.map((view) => operandOf(view, isByRow));
-  product.sizes.splice(0, Infinity, batch, rows);
-  product.inputs.splice(0, Infinity, ...inputs);
-  product.inputCount = inputs.length;
-  writeOperand(engine, engine.args + outArg, product, result);
-  writeEpilogue(engine, product, program, epilogue?.scalars ?? []);
-  const form = {
-    step: (step <= 2 ? step : "any") as Step,
-    out: formOf(result),
-    program,
-    inputs: inputs.map(formOf),
-  };
-  const forms = [form.out, ...form.inputs].map(({ dtype, layout }) => `${dtype} ${layout}`).join(", ");
-  return { form, key: `${form.step}; ${program?.key ?? "no epilogue"} (${forms})` };
-}
-
-/** Words that both kernels have. */
-function common(asked: Asked): Parameters<typeof writeWords>[1] {
-  const { x, weights, groups, channels, filters, size, out, kernel, stride, dilation, before } = asked;
-  return {
-    x,
-    weights,
-    groups,
-    channels,
-    filters,
-    height: size[0],
-    width: size[1],
-    outRows: out[0],
-    outColumns: out[1],
-    kernelRows: kernel[0],
-    kernelColumns: kernel[1],
-    rowStride: stride[0],
-    columnStride: stride[1],
-    rowDilation: dilation[0],
-    columnDilation: dilation[1],
-    beforeRows: before[0],
-    beforeColumns: before[1],
-    depth: channels * kernel[0] * kernel[1],
-  };
-}
-
-/** Cuts `count` into even parts of at most `most`: how many, and how large. */
-function parts(count: number, most: number): [parts: number, size: number] {
-  const size = Math.ceil(count / Math.ceil(count / Math.max(1, most))), number = Math.ceil(count / size);
-  return [number, size];
 }
 
 /** Each channel by itself; false where an item would not fit into thread scratch. */
@@ -252,6 +142,8 @@ function dense(engine: Engine, asked: Asked, out: View, epilogue?: Epilogue): vo
     return;
   }
 
+  const ordered = { ...common(asked), ...runs, paddedRows, planeBytes };
+  if (byLibrary(engine, asked, out, epilogue, ordered)) return;
   let [columnBlocks, blockTiles] = parts(tiles, Math.floor(mostColumns / atOnce));
   const filterTiles = Math.ceil(filters / tile.rows);
   const fitting = Math.min(
@@ -270,12 +162,9 @@ function dense(engine: Engine, asked: Asked, out: View, epilogue?: Epilogue): vo
 
   const pointer = heap.scratch(batch * planes * planeBytes);
   const { form, key } = finishing(engine, asked, out, epilogue, false);
-  const words = {
-    ...common(asked),
-    ...runs,
+  const own = {
+    ...ordered,
     planes: pointer,
-    paddedRows,
-    planeBytes,
     blockDepth: blockDepth(depth),
     columnBlocks,
     blockColumns,
@@ -288,7 +177,7 @@ function dense(engine: Engine, asked: Asked, out: View, epilogue?: Epilogue): vo
     `convolution ${tile.rows} × ${tile.vectors} ${key}`,
     (m, context) => emitDense(m, context, form, tile),
   );
-  writeWords(engine, { ...words, task: 0 });
+  writeWords(engine, { ...own, task: 0 });
   engine.run(kernelOf, batch * planes * paddedRows, Math.max(1, Math.ceil(32_000 / runs.rowBytes)));
   writeWords(engine, { task: 1 });
   engine.run(kernelOf, count(), Math.max(1, Math.ceil(itemWork / 2 * count() / work)));

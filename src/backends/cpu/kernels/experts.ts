@@ -7,17 +7,21 @@
  * @module
  */
 import { byteSize, isQuantized } from "../../../core/dtype.ts";
+import { ShapeError } from "../../../core/errors.ts";
 import type { View } from "../../contract.ts";
 import { addressOf, type CpuBuffer } from "../buffer.ts";
 import type { Engine } from "../engine.ts";
 import { blockKernels } from "./blocks.ts";
 import { matmul } from "./matmul.ts";
 
-/** The rows of each matrix that some row chose, in order. */
-function chosen(engine: Engine, index: View): Map<number, number[]> {
+/** The rows of each of `experts` matrices that some row chose, in order. */
+function chosen(engine: Engine, index: View, experts: number): Map<number, number[]> {
   const rows = new Map<number, number[]>(), [step] = index.strides;
   for (let i = 0; i < index.shape[0]; i++) {
     const own = engine.i32[addressOf(index, index.offset + i * step) >>> 2], others = rows.get(own);
+    if (!(own >= 0 && own < experts)) {
+      throw new ShapeError(`expertLinear: index[${i}] is ${own}, expected 0 to ${experts - 1}`);
+    }
     if (others) others.push(i);
     else rows.set(own, [i]);
   }
@@ -36,7 +40,7 @@ export function matmulExperts(engine: Engine, x: View, w: View, index: View, out
   if (rows === 0 || columns === 0) return;
   engine.refuseCapture();
   if (isQuantized(w.dtype)) blockKernels().interleaveRows(engine, w, columns);
-  for (const [expert, own] of chosen(engine, index)) {
+  for (const [expert, own] of chosen(engine, index, w.shape[0] / columns)) {
     const matrix: View = {
       buffer: w.buffer,
       dtype: w.dtype,

@@ -57,6 +57,8 @@ const names = [
   "sums",
   "sumStride",
   "slab",
+  /** Set where a thread could not open the native library. */
+  "failed",
 ] as const;
 
 /** A word of the arguments. */

@@ -117,6 +117,16 @@ export function emitDense(m: ModuleBuilder, context: KernelContext, form: ConvFo
   const convolve = m.function("convolve", { params: ["i32", "i32"], export: false });
   emitConvolve(convolve, scratch, tiles, tile, finish);
 
+  emitTasks(m, places, order, convolve);
+}
+
+/** The function "run", which brings planes in order or convolves. */
+export function emitTasks(
+  m: ModuleBuilder,
+  places: FunctionBuilder,
+  order: FunctionBuilder,
+  convolve: FunctionBuilder,
+): void {
   const run = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = run.params, item = run.local("i32");
   const each = (what: FunctionBuilder): void =>
@@ -133,7 +143,7 @@ export function emitDense(m: ModuleBuilder, context: KernelContext, form: ConvFo
 }
 
 /** The function `order(args, item)`: an item is a row of a plane. */
-function emitOrder(f: FunctionBuilder, fill: FunctionBuilder): void {
+export function emitOrder(f: FunctionBuilder, fill: FunctionBuilder): void {
   const [args, item] = f.params, row = f.local("i32"), plane = f.local("i32"), own = f.local("i32");
   f.set(plane, item);
   emitDivide(f, plane, row, emitWord(f, args, "paddedRows"));

@@ -128,7 +128,7 @@ export function emitInputRow(f: FunctionBuilder, args: Local, plane: Local, row:
 
 /**
  * The function `places(args)`: the table of where the input's elements lie that a filter's weights meet, in bytes from the
- * first, at the beginning of thread scratch. `channels` says whether a filter has more than one.
+ * first, at the beginning of thread scratch.
  */
 export function emitPlaces(m: ModuleBuilder, scratch: Global): FunctionBuilder {
   const f = m.function("places", { params: ["i32"], export: false });
