@@ -19,6 +19,9 @@ export interface PathStep {
   readonly seen: readonly [selector: string, text: RegExp];
 }
 
+/** In place of a running server's address. */
+export const aServer = "http://127.0.0.1:8080";
+
 /** The paths, by the page's folder. */
 export const paths: Readonly<Record<string, readonly PathStep[]>> = {
   playground: [
@@ -160,5 +163,36 @@ export const paths: Readonly<Record<string, readonly PathStep[]>> = {
       seen: ["#answer .big", /^(1,\d{3}|[4-9]\d\d),\d{3}$/],
     },
     { text: "Copy the link: it keeps the values.", act: { click: "#link" }, seen: ["#status", /^The link/] },
+  ],
+  compare: [
+    {
+      text: "The page says how to start a server that it may ask; start one.",
+      seen: ["#command", /^ferrotype serve --model/],
+    },
+    {
+      text: "Name its address under One.",
+      act: { fill: ["#server-a", aServer] },
+      seen: ["#live-hint", /^Nothing is connected yet/],
+    },
+    {
+      text: "Name it, or another one, under Other.",
+      act: { fill: ["#server-b", aServer] },
+      seen: ["#live-hint", /^Nothing is connected yet/],
+    },
+    {
+      text: "Connect: tokens a second, the queue and the memory, every second.",
+      act: { click: "#connect" },
+      seen: ["#live", /Tokens a second/],
+    },
+    {
+      text: "Ask both: two answers stand side by side, and nothing tells whose they are.",
+      act: { click: "#go" },
+      seen: ["#status", /^Which is better/],
+    },
+    {
+      text: "Choose the better one: now it says who wrote it, and keeps what you prefer.",
+      act: { click: "[data-better=left]" },
+      seen: ["#revealed", /^Left was/],
+    },
   ],
 };

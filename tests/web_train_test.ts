@@ -401,6 +401,8 @@ describe("the training page", { skip }, () => {
   it("takes files and pastes of any size and kind, and asks before a model is lost", { skip }, async () => {
     await site.open("train/", async (page) => {
       await shows(page, "#facts", /^step/);
+      // The rhyme is 250 letters.
+      await shows(page, "#held", /^nothing held out: the text is short$/);
       const before = await page.inputValue("#text");
       const drop = (name: string, letters: string, times: number): Promise<void> =>
         page.evaluate(([name, letters, times]) => {

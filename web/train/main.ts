@@ -148,6 +148,10 @@ function take(answer: Answer): void {
       at("facts").append(", paused");
       break;
     case "heldOut":
+      if (answer.loss === null) {
+        at("held").textContent = "nothing held out: the text is short";
+        break;
+      }
       if (held.length < most) {
         held.x[held.length] = answer.step;
         held.y[held.length++] = answer.loss;

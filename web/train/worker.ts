@@ -32,7 +32,12 @@ export type Answer =
     | { readonly say: "start"; readonly parameters: number }
     | { readonly say: "step"; readonly step: number; readonly loss: number; readonly tokensPerSecond: number }
     | { readonly say: "paused" }
-    | { readonly say: "heldOut"; readonly step: number; readonly loss: number }
+    | {
+      readonly say: "heldOut";
+      readonly step: number;
+      /** Null where the text is too short to hold a part of it out. */
+      readonly loss: number | null;
+    }
     | {
       readonly say: "sample";
       readonly step: number;
@@ -166,7 +171,7 @@ async function learn(options: LessonOptions, model: Uint16Array | null, signal: 
     }
     if (mine.isDue(step)) {
       const heldOut = await mine.heldOut();
-      if (heldOut !== null) scope.postMessage({ run: own, say: "heldOut", step, loss: heldOut });
+      scope.postMessage({ run: own, say: "heldOut", step, loss: heldOut });
       await keep(mine, own, step);
     }
     // Lets what the page asks come in.
