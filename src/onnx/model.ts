@@ -148,6 +148,7 @@ export class OnnxModel {
   readonly #usualSteps: number;
   readonly #programs = new Map<string, GraphProgram>();
   readonly #branches: Branches;
+  #weightBytes: number | null = null;
   readonly #settled = new WeakMap<GraphMessage, Settled>();
 
   /**
@@ -262,11 +263,8 @@ export class OnnxModel {
     const given = graph.inputs.filter(({ name }) => names.get(name) !== constants.get(name));
     const key: string[] = [known.id];
     const varying: string[] = [];
-    for (
-      const [name, value] of [...names].filter(([, value]) =>
-        value.kind === "tensor" && value.tensor.requiresGrad
-      )
-    ) {
+    for (const [name, value] of names) {
+      if (value.kind !== "tensor" || !value.tensor.requiresGrad) continue;
       throw new OptionError(
         `run: "${name}" (${describe(value)}) wants a gradient, and a program has none; leave compiled out`,
       );
@@ -340,11 +338,9 @@ export class OnnxModel {
   #usualMemory(names: ReadonlyMap<string, Value>): number {
     const { maxMemory } = backendOf(this.#context.device);
     if (maxMemory !== Infinity) return maxMemory;
-    const held = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]).map((t) => t.storage));
-    return [...held].reduce(
-      (sum, { buffer }) => sum + usualMemory.times * buffer.byteLength,
-      usualMemory.bytes,
-    );
+    this.#weightBytes ??= bytesHeld(this.#constants.values());
+    const given = [...names].flatMap(([name, value]) => this.#constants.get(name) === value ? [] : [value]);
+    return usualMemory.bytes + usualMemory.times * (this.#weightBytes + bytesHeld(given));
   }
 
   async #take(
@@ -450,6 +446,12 @@ function demandShape(
       `run: the input "${name}" is ${formatShape(given)}, expected [${listed(shape.map((n) => n ?? "?"))}]`,
     );
   }
+}
+
+/** Bytes of the memory in which values lie. */
+function bytesHeld(values: Iterable<Value>): number {
+  const held = new Set([...values].flatMap((value) => [...tensorsOf(value)]).map((t) => t.storage));
+  return [...held].reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
 }
 
 /** The caller may change what was given. */
