@@ -134,6 +134,7 @@ export class OnnxModel {
   readonly #context: RunContext;
   readonly #usualSteps: number;
   readonly #programs: Programs;
+  #weightBytes: number | null = null;
 
   /**
    * Use `Onnx.load`.
@@ -242,11 +243,9 @@ export class OnnxModel {
   #usualMemory(names: ReadonlyMap<string, Value>): number {
     const { maxMemory } = backendOf(this.#context.device);
     if (maxMemory !== Infinity) return maxMemory;
-    const held = new Set([...names.values()].flatMap((value) => [...tensorsOf(value)]).map((t) => t.storage));
-    return [...held].reduce(
-      (sum, { buffer }) => sum + usualMemory.times * buffer.byteLength,
-      usualMemory.bytes,
-    );
+    this.#weightBytes ??= bytesHeld(this.#constants.values());
+    const given = [...names].flatMap(([name, value]) => this.#constants.get(name) === value ? [] : [value]);
+    return usualMemory.bytes + usualMemory.times * (this.#weightBytes + bytesHeld(given));
   }
 
   async #take(
@@ -351,6 +350,12 @@ function demandShape(
       `run: the input "${name}" is ${formatShape(given)}, expected [${listed(shape.map((n) => n ?? "?"))}]`,
     );
   }
+}
+
+/** Bytes of the memory in which values lie. */
+function bytesHeld(values: Iterable<Value>): number {
+  const held = new Set([...values].flatMap((value) => [...tensorsOf(value)]).map((t) => t.storage));
+  return [...held].reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
 }
 
 /** A value as a caller gets it; what is the caller's or the model's own comes under a handle of its own. */
