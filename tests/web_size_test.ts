@@ -12,12 +12,12 @@ import { describe, it } from "./_suite.ts";
 /** KB by name; "page" is a page that has no row. */
 const budgets: Readonly<Record<string, number>> = {
   page: 14,
-  start: 6,
+  start: 7,
   train: 19,
   race: 26,
   network: 22,
   tabular: 16,
-  playground: 22,
+  playground: 23,
   "engine/worker.ts": 256,
   "network/worker.ts": 158,
   "race/worker.ts": 265,
