@@ -89,7 +89,7 @@ function maxRoiPool(c: Call): Result {
   const [rows, columns] = c.ints("pooled_shape") ?? [], scale = c.float("spatial_scale", 1);
   const count = boxes.length / 5;
   if (!(rows > 0 && columns > 0 && count * rows * columns <= 2 ** 20)) {
-    throw c.fail(`${counted(count, "box", "boxes")} of ${rows} by ${columns} cells`);
+    throw c.fail(`${counted(count, "box", "boxes")} of ${counted(rows * columns, "cell")}`);
   }
   /** Where cell `k` of `cells` begins and ends. */
   const span = (from: number, to: number, k: number, cells: number, n: number): [number, number] => {
