@@ -41,8 +41,13 @@ describe("the site", { skip }, () => {
         await page.locator("h1").waitFor();
         assertEquals(await violations(page), []);
         for (const part of main[id]) {
-          const box = await page.locator(part).first().boundingBox();
-          assert(box && box.y >= 0 && box.y + box.height <= 800, `${part}: ${JSON.stringify(box)}`);
+          await page.locator(part).first().waitFor();
+          // In one go: while it trains, what was first a moment ago is not.
+          const box = await page.evaluate((part) => {
+            const { top, bottom } = document.querySelector(part)!.getBoundingClientRect();
+            return { top, bottom };
+          }, part);
+          assert(box.top >= 0 && box.bottom <= 800, `${part}: ${JSON.stringify(box)}`);
         }
         const preview = (name: string) => page.getAttribute(`meta[property="og:${name}"]`, "content");
         assertStrictEquals(await preview("title"), `${title} – ferrotype`);
