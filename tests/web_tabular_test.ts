@@ -241,6 +241,8 @@ describe("the page of tables", { skip }, () => {
         for (const [name, largest] of [["heart", 150], ["housing", 150], ["cancer", 150]] as const) {
           await site.open(`tabular/#${name}`, async (page) => {
             await page.waitForSelector("#answer .big");
+            // What comes last moves what is below it, the button too.
+            await page.locator("#moved > div").first().waitFor();
             const [file] = await Promise.all([page.waitForEvent("download"), page.click("#page-file")]);
             assertStrictEquals(file.suggestedFilename(), `${name}.html`);
             const path = join(folder, `${name}.html`);
